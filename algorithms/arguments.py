@@ -1,0 +1,274 @@
+"""The command line: every flag, and how flags and a data set's defaults resolve into a `RunConfig`."""
+
+import argparse
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from algorithms.base import OPTIMIZERS, SCHEDULES, Method, StageSettings, methods, parse_alg
+from algorithms.pipeline import RunConfig, StageConfig
+from data import noise
+from data.load import DataSettings
+from data.registry import Defaults, datasets
+from models.registry import networks
+from utils.cli import Parser, milestones, number, truth
+from utils.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "model": {"help": "network"},
+    "epochs": {"type": number(int, low=1), "help": "epochs of each stage"},
+    "batch_size": {"type": number(int, low=2), "help": "images per step"},
+    "opt": {"choices": OPTIMIZERS, "help": "optimiser"},
+    "lr": {"type": number(float, above=0), "help": "learning rate"},
+    "momentum": {"type": number(float, low=0), "help": "momentum of SGD"},
+    "weight_decay": {"type": number(float, low=0), "help": "weight decay (default: 1e-3 for SGD, 0 for the others)"},
+    "lr_decay": {"choices": SCHEDULES, "help": "learning-rate schedule, stepped once per epoch"},
+    "lr_decay_rate": {"type": number(float, above=0), "help": "factor of each decay"},
+    "lr_decay_opt": {"type": milestones, "help": "StepLR: decay every that many epochs; MultiStepLR: 40,80"},
+}
+"""Training settings; each can also be given for one stage alone, as --first.lr or --second.lr."""
+
+GENERAL = {"opt": "SGD", "momentum": 0.9, "lr_decay": "StepLR", "lr_decay_rate": 0.1}
+"""Defaults of the settings that no data set changes."""
+
+STAGES = ("first", "second")
+
+IGNORED = {
+    "num_workers": "images stay in memory and batches are made on the device, so there are no worker processes",
+    "option": "the authors' code never reads it",
+}
+"""Flags of the authors' scripts that have nothing left to do."""
+
+
+def build_parser(alg: str, prog: str) -> Parser:
+    """The parser for one `--alg`: its methods' hyper-parameters become flags, from their own declarations."""
+    parser = Parser(prog=prog, description="Train one method on biased images with noisy labels.")
+    _add_data(parser.add_argument_group("data"))
+    training = parser.add_argument_group(
+        "training", "Each of these also as --first.NAME or --second.NAME, for one stage."
+    )
+    for name, details in SETTINGS.items():
+        per_dataset = "" if name in GENERAL or "default" in details["help"] else " (default: the data set's)"
+        default = f" (default: {GENERAL[name]})" if name in GENERAL else per_dataset
+        training.add_argument(f"--{name}", **{**details, "help": details["help"] + default})
+        for stage in STAGES:
+            training.add_argument(f"--{stage}.{name}", **{**details, "help": argparse.SUPPRESS})
+    _add_hparams(parser, [methods[name] for name in parse_alg(alg)])
+    _add_run(parser.add_argument_group("run"))
+    ignored = parser.add_argument_group("accepted for the authors' scripts, without effect")
+    for name, reason in IGNORED.items():
+        ignored.add_argument(f"--{name}", help=reason)
+    return parser
+
+
+def _add_data(group: Any) -> None:
+    ratio = number(float, low=0, high=1)
+    group.add_argument("--dataset", default="colored_digits", help="data set")
+    group.add_argument("--data_dir", default="datasets", help="where data sets are, and where downloads go")
+    group.add_argument("--bratio", type=ratio, help="share of conflicting training images (default: the data set's)")
+    group.add_argument("--nratio", type=ratio, help="share of noisy training labels (default: the data set's)")
+    group.add_argument("--noise_type", choices=noise.TYPES, default="sym", help="symmetric or asymmetric noise")
+    group.add_argument(
+        "--noise_style",
+        choices=noise.STYLES,
+        default="reference",
+        help="reference: the authors' rule, which redraws labels and changes fewer; exact: changes round(nratio * N)",
+    )
+    group.add_argument("--clean_valid", action="store_true", help="validate on a stratified half of the test split")
+    group.add_argument("--num_classes", type=number(int, low=2), help="checked against the data set")
+
+
+def _add_hparams(parser: Parser, stages: list[type[Method]]) -> None:
+    fields = [{f.name: f for f in dataclasses.fields(method.Hparams)} for method in stages]  # type: ignore[arg-type]
+    for position, method in enumerate(stages):
+        stage = STAGES[position]
+        if fields[position]:
+            group = parser.add_argument_group(f"hyper-parameters of {method.name}")
+        for name, declared in fields[position].items():
+            details = {"type": _hparam_type(declared), "help": declared.metadata["help"], "default": argparse.SUPPRESS}
+            shared = any(name in other for at, other in enumerate(fields) if at != position)
+            if shared:
+                parser.elsewhere[f"--{name}"] = f"both stages have it; say --first.{name} or --second.{name}."
+            else:
+                default = f"{details['help']} (default: {declared.default})"
+                group.add_argument(f"--{name}", **{**details, "help": default})
+            if len(stages) > 1:
+                hidden = details["help"] if shared else argparse.SUPPRESS
+                group.add_argument(f"--{stage}.{name}", **{**details, "help": hidden})
+    for other in methods:
+        for declared in dataclasses.fields(methods[other].Hparams):  # type: ignore[arg-type]
+            if f"--{declared.name}" not in parser._option_string_actions:
+                chosen = "_".join(method.name for method in stages)
+                parser.elsewhere.setdefault(
+                    f"--{declared.name}", f"a hyper-parameter of {other}, which --alg {chosen} does not use."
+                )
+
+
+def _hparam_type(declared: dataclasses.Field) -> Any:
+    kind = type(declared.default)
+    if kind is bool:
+        return truth
+    if kind is str:
+        return str
+    return number(kind, low=declared.metadata["low"], high=declared.metadata["high"])
+
+
+def _add_run(group: Any) -> None:
+    group.add_argument("--alg", default="deneb_gce", help="METHOD or FIRST_SECOND")
+    group.add_argument("--seed", type=number(int, low=0), default=0, help="of label noise, initialisation and order")
+    group.add_argument("--indep_run", type=number(int, low=1), default=1, help="train that many seeds, from --seed on")
+    group.add_argument("--gpu", help="number of the CUDA device, or cpu (default: the first one, if there is one)")
+    group.add_argument("--threads", type=number(int, low=1), help="CPU threads (default: 2, or 1 on a single core)")
+    group.add_argument(
+        "--resampling", type=truth, nargs="?", const=True, default=True, metavar="true|false",
+        help="a first stage's probabilities are used to draw samples (true) or to weight their losses (false)",
+    )  # fmt: skip
+    group.add_argument("--log_dir", type=Path, default=Path("log"), help="where run folders go")
+    group.add_argument("--run_name", help="tells runs apart whose data set, method, ratios and seed are the same")
+    group.add_argument("--result_dir", type=Path, help="also keep the authors' result.csv below this folder")
+    group.add_argument("--overwrite", action="store_true", help="replace a run with the same folder")
+    group.add_argument("--no_figures", action="store_true", help="save no figures")
+    group.add_argument("--tensorboard", action="store_true", help="log for TensorBoard (needs the package tensorboard)")
+    group.add_argument("--list", nargs="?", const="all", choices=["all", *LISTS], help="print what there is, and exit")
+
+
+def parse_arguments(argv: list[str], prog: str) -> argparse.Namespace:
+    """Parses a command line; the hyper-parameters that can be given depend on the `--alg` in it."""
+    first_look = Parser(prog=prog, add_help=False)
+    first_look.add_argument("--alg", default="deneb_gce")
+    alg = first_look.parse_known_args(argv)[0].alg
+    return build_parser(alg, prog).parse_all(argv)
+
+
+def resolve(arguments: argparse.Namespace) -> RunConfig:
+    """From parsed flags and the data set's defaults to a complete configuration; a flag given wins.
+
+    Raises:
+        UsageError: unknown names, or values that contradict each other.
+    """
+    given = vars(arguments)
+    recipe = datasets[arguments.dataset]
+    defaults = recipe.defaults
+    for name, reason in IGNORED.items():
+        if given[name] is not None:
+            log.info("--%s has no effect: %s", name, reason)
+    if arguments.num_classes not in (None, recipe.num_classes):
+        raise UsageError(
+            f"--num_classes {arguments.num_classes}: {arguments.dataset} has {recipe.num_classes} classes. "
+            "The flag is not needed."
+        )
+    names = parse_alg(arguments.alg)
+    if len(names) == 1:
+        for flag in given:
+            if flag.startswith(("first.", "second.")) and given[flag] is not None:
+                raise UsageError(f"--{flag}: --alg {arguments.alg} has a single stage; say --{flag.split('.')[1]}.")
+    stages = tuple(
+        StageConfig(
+            name,
+            _hparams(methods[name], given, STAGES[position]),
+            _settings(given, defaults, STAGES[position], selector=len(names) > 1 and position == 0),
+        )
+        for position, name in enumerate(names)
+    )
+    return RunConfig(
+        alg="_".join(names),
+        data=DataSettings(
+            dataset=arguments.dataset,
+            data_dir=arguments.data_dir,
+            bratio=defaults.bratio if arguments.bratio is None else arguments.bratio,
+            nratio=defaults.nratio if arguments.nratio is None else arguments.nratio,
+            noise_type=arguments.noise_type,
+            noise_style=arguments.noise_style,
+            clean_valid=arguments.clean_valid,
+            seed=arguments.seed,
+        ),
+        stages=stages,
+        device=pick_device(arguments.gpu),
+        resampling=arguments.resampling,
+        log_dir=arguments.log_dir,
+        run_name=arguments.run_name,
+        result_dir=arguments.result_dir,
+        overwrite=arguments.overwrite,
+        figures=not arguments.no_figures,
+        tensorboard=arguments.tensorboard,
+    )
+
+
+def _hparams(method: type[Method], given: dict[str, Any], stage: str) -> Any:
+    values = {}
+    for declared in dataclasses.fields(method.Hparams):  # type: ignore[arg-type]
+        for flag in (declared.name, f"{stage}.{declared.name}"):
+            if given.get(flag) is not None:
+                values[declared.name] = given[flag]
+    return method.Hparams(**values)
+
+
+def _settings(given: dict[str, Any], defaults: Defaults, stage: str, selector: bool) -> StageSettings:
+    values = {**GENERAL, **{name: getattr(defaults, name) for name in SETTINGS if hasattr(defaults, name)}}
+    if selector and defaults.first_epochs is not None:
+        values["epochs"] = defaults.first_epochs
+    for flag in ("", f"{stage}."):
+        values |= {name: given[flag + name] for name in SETTINGS if given[flag + name] is not None}
+    values.setdefault("weight_decay", 1e-3 if values["opt"] == "SGD" else 0.0)
+    if values["model"] not in networks:
+        networks[values["model"]]  # raises, with the nearest name
+    if values["lr_decay"] == "StepLR" and "," in values["lr_decay_opt"]:
+        raise UsageError(
+            f"--lr_decay_opt {values['lr_decay_opt']} is a list; StepLR takes one number, MultiStepLR lists."
+        )
+    return StageSettings(**values)
+
+
+def pick_device(gpu: str | None) -> torch.device:
+    """The device of `--gpu`; says so where a wanted GPU is not there."""
+    if gpu in ("cpu", "-1") or (gpu is None and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    number_ = gpu or "0"
+    if not number_.isdigit():
+        raise UsageError(f"--gpu {gpu}: wanted the number of a CUDA device, such as 0, or cpu.")
+    if not torch.cuda.is_available():
+        log.info("--gpu %s: no CUDA device here, running on the CPU", gpu)
+        return torch.device("cpu")
+    if int(number_) >= torch.cuda.device_count():
+        raise UsageError(f"--gpu {gpu}: there are {torch.cuda.device_count()} CUDA devices, numbered from 0.")
+    torch.backends.cudnn.deterministic = True
+    return torch.device(f"cuda:{number_}")
+
+
+def _list_methods() -> list[str]:
+    lines = []
+    for name in methods:
+        kind = "selector" if methods[name].second else "learner"
+        lines.append(f"  {name:<16}{kind:<10}{(methods[name].__doc__ or '').strip().splitlines()[0]}")
+        for declared in dataclasses.fields(methods[name].Hparams):  # type: ignore[arg-type]
+            about = f"{declared.metadata['help']}; default {declared.default}, searched {declared.metadata['search']}"
+            lines.append(f"  {'':<16}  --{declared.name}: {about}")
+    return lines
+
+
+def _list_pairs() -> list[str]:
+    selectors = [name for name in methods if methods[name].second]
+    learners = [name for name in methods if not methods[name].second]
+    return [f"  {first}_{second:<16}sampling probabilities" for first in selectors for second in learners]
+
+
+def _list_datasets() -> list[str]:
+    return [f"  {name:<16}{datasets[name].summary}" for name in datasets]
+
+
+def _list_models() -> list[str]:
+    return [f"  {name:<16}{(networks[name].__doc__ or '').strip().splitlines()[0]}" for name in networks]
+
+
+LISTS = {"methods": _list_methods, "pairs": _list_pairs, "datasets": _list_datasets, "models": _list_models}
+
+
+def listing(kind: str) -> str:
+    """What `--list` prints."""
+    chosen = LISTS if kind == "all" else {kind: LISTS[kind]}
+    return "\n".join(line for title, lines in chosen.items() for line in (f"{title}:", *lines()))

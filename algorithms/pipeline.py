@@ -1,0 +1,317 @@
+"""One run: a selector, if there is one, then the learner that trains the final model; and everything that is written."""
+
+import hashlib
+import json
+import logging
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+
+from algorithms.base import StageSettings, Task, methods, over_split
+from algorithms.selection import Selection
+from algorithms.trainer import Evaluator, Record, fit
+from data.load import DataSettings, load_dataset
+from data.split import Dataset, Split
+from utils import plots
+from utils.errors import RunError
+from utils.files import save_tensors, write_json
+from utils.metrics import best_epoch, selection_quality
+from utils.results import record_csv
+from utils.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+REPORTED = ("epoch", "valid_accuracy", "valid_loss", "test_accuracy", "test_aligned", "test_conflicting",
+            "test_worst_group", "valid_contradicted_accuracy")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage: which method, with which hyper-parameters and training settings."""
+
+    method: str
+    hparams: Any
+    settings: StageSettings
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"method": self.method, "hparams": asdict(self.hparams), "settings": asdict(self.settings)}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that a run needs to know, resolved."""
+
+    alg: str
+    data: DataSettings
+    stages: tuple[StageConfig, ...]
+    device: torch.device
+    resampling: bool = True
+    log_dir: Path = Path("log")
+    run_name: str | None = None
+    result_dir: Path | None = None
+    overwrite: bool = False
+    figures: bool = True
+    tensorboard: bool = False
+
+    @property
+    def dataset_name(self) -> str:
+        return f"{self.data.dataset}_clean" if self.data.clean_valid else self.data.dataset
+
+    @property
+    def ratios(self) -> str:
+        return f"{self.data.nratio}_{self.data.bratio}"
+
+    @property
+    def folder(self) -> Path:
+        name = f"{self.data.seed}_{self.run_name}" if self.run_name else str(self.data.seed)
+        return self.log_dir / self.dataset_name / self.alg / self.ratios / name
+
+    def arguments(self) -> dict[str, Any]:
+        """What distinguishes this run from others, flat: two runs with equal arguments have equal results."""
+        values = {"alg": self.alg, "resampling": self.resampling, **asdict(self.data)}
+        del values["data_dir"]
+        for number, stage in enumerate(self.stages):
+            prefix = ("first.", "second.")[number] if len(self.stages) > 1 else ""
+            described = stage.as_dict()
+            values |= {prefix + key: value for key, value in {**described["settings"], **described["hparams"]}.items()}
+        return values
+
+
+def run(config: RunConfig) -> dict[str, Any]:
+    """Trains what `config` describes and returns the content of `result.json`.
+
+    A finished run's result is returned without work; an interrupted run continues after its last finished epoch.
+
+    Raises:
+        RunError: the folder holds another run, data are missing or damaged, or training diverged.
+    """
+    folder = RunFolder(config.folder)
+    with folder.locked(wait=False):
+        finished = folder.start(config.arguments(), config.overwrite)
+        if finished is not None:
+            log.info("already finished: %s (--overwrite trains it again)", folder.path)
+            return finished
+        with _log_file(folder / "train.log"):
+            return _train(config, folder)
+
+
+def _train(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
+    start = time.perf_counter()
+    dataset = load_dataset(config.data)
+    summary = dataset.summary()
+    _write_config(config, folder, summary)
+    _log_data(summary)
+    evaluate = Evaluator(
+        _place(dataset.valid, config.device), _place(dataset.test, config.device), dataset, config.device
+    )
+    train = _place(dataset.train, config.device)
+    records: list[Record] = []
+    stages: list[dict[str, Any]] = []
+    selection = None
+
+    def task(stage: StageConfig) -> Task:
+        task = Task(train, dataset.num_classes, config.device, stage.settings, config.data.seed, stage.method)
+        if selection is None:
+            return task
+        if config.resampling:
+            return replace(task, probabilities=selection.probabilities)
+        return replace(task, weights=(selection.probabilities * len(train)).float().to(config.device))
+
+    with _tensorboard(folder.path, config.tensorboard) as write_scalars:
+
+        def on_epoch(history: list[Record]) -> None:
+            mine = [{"stage": len(stages) + 1, **record} for record in history]
+            folder.write_metrics(records + mine)
+            write_scalars(mine[-1])
+
+        for stage in config.stages[:-1]:
+            selection, outcome, history = _select(config, stage, task(stage), evaluate, summary, on_epoch)
+            groups = dataset.train_groups().numpy()
+            outcome |= selection_quality(selection.probabilities.numpy(), selection.score.numpy(), groups)
+            selection.save(folder / "selection.npz", group=groups)
+            evaluate.referee = selection.valid_predictions
+            records += [{"stage": len(stages) + 1, **record} for record in history]
+            stages.append(outcome)
+
+        final = config.stages[-1]
+        method = methods[final.method](task(final), final.hparams).to(config.device)
+        history = fit(method, evaluate, folder.checkpoint, on_epoch, final.method)
+        records += [{"stage": len(stages) + 1, **record} for record in history]
+        stages.append({**final.as_dict(), "seconds": sum(record["seconds"] for record in history)})
+
+    save_tensors(folder / "model.pt", method.network.state_dict())
+    best = history[best_epoch([record["valid_accuracy"] for record in history])]
+    result = {
+        "alg": config.alg,
+        "seed": config.data.seed,
+        "end": {key: history[-1][key] for key in REPORTED if key in history[-1]},
+        "best": {key: best[key] for key in REPORTED if key in best},
+        "data": summary,
+        "stages": stages,
+        "seconds": time.perf_counter() - start,
+        "peak_memory_bytes": _peak_memory(config.device),
+    }
+    if config.figures:
+        plots.learning_curves(folder / "figures", records)
+        if selection is not None:
+            _plot_selection(folder / "figures", selection, dataset)
+    if config.result_dir is not None:
+        place = config.result_dir / config.dataset_name / config.alg / config.ratios
+        record_csv(place / ("result_clean.csv" if config.data.clean_valid else "result.csv"), result)
+    folder.write_metrics(records)
+    folder.finish(result)
+    return result
+
+
+def _select(
+    config: RunConfig, stage: StageConfig, task: Task, evaluate: Evaluator, summary: dict, on_epoch: Callable
+) -> tuple[Selection, dict[str, Any], list[Record]]:
+    """Trains a selector, or takes the selection that an equal earlier run left in the folder named by its key."""
+    fingerprint = summary["train"]["fingerprint"]
+    described = {
+        **stage.as_dict(),
+        "seed": config.data.seed,
+        "train": fingerprint,
+        "valid": summary["valid"]["fingerprint"],
+    }
+    key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+    folder = RunFolder(config.log_dir / config.dataset_name / "selections" / f"{stage.method}-{key}")
+    with folder.locked(wait=True):
+        finished = folder.start(described, config.overwrite)
+        if finished is not None:
+            log.info("%s: reusing the selection in %s", stage.method, folder.path)
+            selection = Selection.load(folder / "selection.npz", fingerprint)
+            return selection, {**stage.as_dict(), "seconds": finished["seconds"], "reused": True}, finished["history"]
+        write_json(folder / "config.json", {"arguments": described})
+        method = methods[stage.method](task, stage.hparams).to(config.device)
+        history = fit(method, evaluate, folder.checkpoint, on_epoch, stage.method)
+        method.eval()
+        probabilities, score = method.scores()
+        if not torch.isfinite(probabilities).all():
+            raise RunError(f"{stage.method}: a sampling probability is not finite; the model has diverged. Lower --lr.")
+        predictions = over_split(method.predict, evaluate.valid, config.device).argmax(1)
+        selection = Selection(probabilities, score, fingerprint, predictions)
+        selection.save(folder / "selection.npz")
+        save_tensors(folder / "model.pt", method.network.state_dict())
+        seconds = sum(record["seconds"] for record in history)
+        folder.finish({"seconds": seconds, "history": history})
+    return selection, {**stage.as_dict(), "seconds": seconds, "reused": False}, history
+
+
+def _place(split: Split, device: torch.device) -> Split:
+    """The split on the device if it takes less than half of the free memory there, else in pinned host memory."""
+    if device.type != "cuda":
+        return split
+    free, _ = torch.cuda.mem_get_info(device)
+    if split.images.nbytes < free / 2:
+        return split.to(device)
+    log.info("%.1f GB of images do not fit on %s; batches are copied there", split.images.nbytes / 1e9, device)
+    return Split(split.images.pin_memory(), split.labels)
+
+
+def _write_config(config: RunConfig, folder: RunFolder, summary: dict) -> None:
+    path = folder / "config.json"
+    if path.exists():
+        before = json.loads(path.read_text())["data"]["train"]["fingerprint"]
+        if before != summary["train"]["fingerprint"]:
+            raise RunError(
+                f"{folder.path} was started with training data {before}, but the same arguments now give "
+                f"{summary['train']['fingerprint']}: the files under {config.data.data_dir} have changed. "
+                "Restore them, or use --run_name or --overwrite."
+            )
+        return
+    environment = {
+        "command": " ".join(sys.argv),
+        "git": _git_revision(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+        "platform": platform.platform(),
+        "device": str(config.device),
+        "threads": torch.get_num_threads(),
+    }
+    write_json(path, {"arguments": config.arguments(), "data": summary, "environment": environment})
+
+
+def _log_data(summary: dict) -> None:
+    log.info("data: %s", summary["origin"])
+    for name in ("train", "valid", "test"):
+        part = summary[name]
+        ratios = ", ".join(
+            f"{what} {'unknown' if part[key] is None else f'{100 * part[key]:.2f} %'}"
+            for what, key in (("noisy", "effective_nratio"), ("conflicting", "effective_bratio"))
+        )
+        groups = ", ".join(f"{group} {count}" for group, count in part["groups"].items() if count)
+        log.info("%s: %d images, %s (%s), fingerprint %s", name, part["size"], ratios, groups, part["fingerprint"])
+
+
+def _plot_selection(folder: Path, selection: Selection, dataset: Dataset) -> None:
+    groups = dataset.train_groups().numpy()
+    plots.score_histogram(folder, selection.score.numpy(), groups)
+    plots.sample_sheet(
+        folder,
+        dataset.train.images,
+        selection.probabilities.numpy(),
+        dataset.train.labels.numpy(),
+        dataset.annotations["train"].true_labels.numpy(),
+        dataset.class_names,
+    )
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _git_revision() -> str | None:
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("(%(asctime)s): %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _tensorboard(folder: Path, wanted: bool) -> Iterator[Callable[[Record], None]]:
+    if not wanted:
+        yield lambda record: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise RunError("--tensorboard needs an extra package: pip install tensorboard") from error
+    with SummaryWriter(str(folder / "tensorboard")) as writer:
+
+        def write(record: Record) -> None:
+            for key, value in record.items():
+                if isinstance(value, float):
+                    writer.add_scalar(f"{record['stage']}_{record['method']}/{key}", value, record["epoch"])
+
+        yield write

@@ -1,0 +1,149 @@
+"""Fits one method: epochs, schedules, evaluation, checkpoints and resuming, all that methods have in common."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from algorithms.base import Method, over_split
+from data.split import Dataset, Split
+from utils.errors import RunError
+from utils.files import load_tensors, save_tensors
+from utils.metrics import GROUPS, fraction, group_accuracies
+from utils.seeds import derive
+
+log = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Evaluator:
+    """Measures a model on the validation split (given labels) and the test split (true labels, groups).
+
+    Nothing that it returns reaches a method. `referee`, int64 [N_valid], holds an earlier stage's predictions for the
+    validation images: accuracy on those whose given label it contradicts needs no true label, and unlike plain
+    validation accuracy tells debiased models from biased ones.
+    """
+
+    valid: Split
+    test: Split
+    dataset: Dataset
+    device: torch.device
+    referee: Tensor | None = None
+
+    def __call__(self, method: Method) -> Record:
+        method.eval()
+        valid = over_split(method.predict, self.valid, self.device)
+        test = over_split(method.predict, self.test, self.device)
+        method.train()
+        given, notes = self.dataset.valid.labels, self.dataset.annotations["test"]
+        correct = valid.argmax(1) == given
+        groups = group_accuracies(test.argmax(1), notes.true_labels, notes.bias_labels, self.dataset.num_classes)
+        record: Record = {
+            "valid_accuracy": fraction(correct, torch.ones_like(correct)),
+            "valid_loss": float(F.cross_entropy(valid, given)),
+            **{f"test_{name}": value for name, value in groups.items()},
+        }
+        if self.referee is not None:
+            record["valid_contradicted_accuracy"] = fraction(correct, self.referee != given)
+        return record
+
+    def kept(self, subset: Tensor) -> dict[str, int]:
+        """How many samples of each group a training subset holds; for the log only."""
+        groups = self.dataset.train_groups()[subset]
+        return {name: int((groups == g).sum()) for g, name in enumerate(GROUPS)}
+
+
+def fit(
+    method: Method, evaluate: Evaluator, checkpoint: Path, on_epoch: Callable[[list[Record]], None], title: str
+) -> list[Record]:
+    """Trains `method` to the end, from `checkpoint` where it left off, and returns one record per epoch.
+
+    After every epoch the whole state is in `checkpoint`, and `on_epoch` is called with all records so far.
+
+    Raises:
+        RunError: the loss is no longer finite.
+    """
+    settings = method.task.settings
+    schedulers = [settings.scheduler(optimizer) for optimizer in method.optimizers]
+    history: list[Record] = []
+    if checkpoint.exists():
+        history = _restore(load_tensors(checkpoint), method, schedulers)
+        log.info("%s: continuing after epoch %d of %d", title, len(history), settings.epochs)
+    bar = tqdm(total=settings.epochs, initial=len(history), desc=title, unit="epoch", disable=None)
+    for epoch in range(len(history), settings.epochs):
+        record = _train_epoch(method, epoch, title)
+        record.update(lr=method.optimizers[0].param_groups[0]["lr"], **evaluate(method))
+        if method.training_subset is not None:
+            record["kept"] = evaluate.kept(method.training_subset)
+        for scheduler in schedulers:
+            scheduler.step()
+        history.append({"method": method.name, "epoch": epoch + 1, **record})
+        save_tensors(checkpoint, _state(method, schedulers, history))
+        on_epoch(history)
+        bar.update()
+        bar.set_postfix_str(_short(record))
+        log.log(logging.DEBUG if not bar.disable else logging.INFO, "%s", _line(title, settings.epochs, history[-1]))
+    bar.close()
+    return history
+
+
+def _train_epoch(method: Method, epoch: int, title: str) -> Record:
+    start = time.perf_counter()
+    task = method.task
+    torch.manual_seed(derive(task.seed, task.stage, "epoch", epoch))
+    method.train()
+    method.begin_epoch(epoch)
+    totals = torch.zeros(3, dtype=torch.float64, device=task.device)
+    for batch in tqdm(method.batches(epoch), desc=f"epoch {epoch + 1}", leave=False, disable=None, mininterval=0.5):
+        loss, logits = method.step(batch)
+        totals += torch.stack(
+            [loss * len(logits), (logits.argmax(1) == batch.labels).sum(), loss.new_tensor(len(logits))]
+        )
+    method.end_epoch(epoch)
+    loss, correct, seen = totals.tolist()
+    if not math.isfinite(loss):
+        raise RunError(f"{title}: the loss is {loss} in epoch {epoch + 1}; the model has diverged. Lower --lr.")
+    return {"train_loss": loss / seen, "train_accuracy": correct / seen, "seconds": time.perf_counter() - start}
+
+
+def _state(method: Method, schedulers: list, history: list[Record]) -> dict:
+    return {
+        "method": method.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in method.optimizers],
+        "schedulers": [scheduler.state_dict() for scheduler in schedulers],
+        "history": history,
+    }
+
+
+def _restore(state: dict, method: Method, schedulers: list) -> list[Record]:
+    method.load_state_dict(state["method"])
+    for kind, parts in (("optimizers", method.optimizers), ("schedulers", schedulers)):
+        for part, saved in zip(parts, state[kind], strict=True):
+            part.load_state_dict(saved)
+    return state["history"]
+
+
+def _percent(value: float | None) -> str:
+    return "n/a" if value is None else f"{100 * value:.1f}"
+
+
+def _short(record: Record) -> str:
+    return (
+        f"loss {record['train_loss']:.3f}, valid {_percent(record['valid_accuracy'])}, "
+        f"test {_percent(record['test_accuracy'])}, conflicting {_percent(record['test_conflicting'])}"
+    )
+
+
+def _line(title: str, epochs: int, record: Record) -> str:
+    kept = f", trained on {sum(record['kept'].values())} kept samples" if "kept" in record else ""
+    return f"{title} epoch {record['epoch']}/{epochs}: {_short(record)}{kept} ({record['seconds']:.1f} s)"

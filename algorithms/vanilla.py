@@ -1,0 +1,14 @@
+"""Plain cross entropy: the baseline, and the "no denoising" second stage."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from algorithms.base import Batch, Method, method
+
+
+@method("vanilla")
+class Vanilla(Method):
+    """Empirical risk minimisation with cross entropy"""
+
+    def losses(self, logits: Tensor, batch: Batch) -> Tensor:
+        return F.cross_entropy(logits, batch.labels, reduction="none")

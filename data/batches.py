@@ -1,0 +1,80 @@
+"""Batches without per-sample Python: rows of the uint8 images are gathered and scaled on the device they live on."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from data.split import Split
+
+
+class Batch(NamedTuple):
+    """All that a method sees of its samples.
+
+    images: float [B, C, H, W] in [0, 1], channels last.
+    labels: given labels, int64 [B].
+    index: positions in the training set of the samples really served, int64 [B].
+    weights: loss weights from an earlier stage, float [B], or None.
+    """
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor
+    weights: Tensor | None = None
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 [B, C, H, W] in 0..255 to float32 in [0, 1]."""
+    return images.float().div_(255)
+
+
+def gather(split: Split, index: Tensor, device: torch.device, weights: Tensor | None = None) -> Batch:
+    """The samples of `split` at `index` (int64 [B], on the split's device), as floats on `device`."""
+    rows = split.images.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
+    images, labels, index = (part.to(device, non_blocking=True) for part in (rows, split.labels[index], index))
+    return Batch(to_float(images), labels, index, None if weights is None else weights[index])
+
+
+class Batches:
+    """One epoch: the samples at `order`, in this order, in batches; weights are per training sample, float [N].
+
+    The last, smaller batch is dropped, unless it is the only one (`drop_last` as in the authors' code, but an order
+    shorter than a batch still trains).
+    """
+
+    def __init__(
+        self, split: Split, order: Tensor, batch_size: int, device: torch.device, weights: Tensor | None = None
+    ) -> None:
+        self.split, self.order, self.batch_size, self.device, self.weights = split, order, batch_size, device, weights
+
+    def __len__(self) -> int:
+        return max(len(self.order) // self.batch_size, 1)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = self.order.to(self.split.labels.device)
+        for index in order.split(self.batch_size)[: len(self)]:
+            yield gather(self.split, index, self.device, self.weights)
+
+
+def shuffled(index: Tensor, generator: torch.Generator) -> Tensor:
+    """`index` in random order."""
+    return index[torch.randperm(len(index), generator=generator)]
+
+
+def weighted_draws(probabilities: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Draws `count` positions i.i.d. with replacement, P(i) = probabilities[i]; int64 [count].
+
+    Args:
+        probabilities: float64 [N], non-negative, not all zero.
+    """
+    return inverse_cdf(probabilities, torch.rand(count, dtype=torch.float64, generator=generator))
+
+
+def inverse_cdf(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """Positions whose cumulative probability first exceeds each number of `uniform` (float64, in [0, 1)).
+
+    The authors' rule, min(#{j: r > cumsum_j}, N-1), in O(log N) per draw; a sample of probability zero is never drawn.
+    """
+    cumulative = probabilities.cumsum(0)
+    return torch.searchsorted(cumulative / cumulative[-1], uniform, right=True).clamp_(max=len(probabilities) - 1)

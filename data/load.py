@@ -1,0 +1,97 @@
+"""From a data set's name and settings to a `Dataset` ready for training: validation, label noise, annotations."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from data.noise import add_label_noise
+from data.registry import datasets
+from data.split import Annotations, Clean, Dataset, Source, Split
+from utils.errors import RunError
+from utils.seeds import numpy_generator
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What determines the training data, bit for bit."""
+
+    dataset: str
+    data_dir: str
+    bratio: float
+    nratio: float
+    noise_type: str
+    noise_style: str
+    clean_valid: bool
+    seed: int
+
+
+def load_dataset(settings: DataSettings) -> Dataset:
+    """Builds the data set. Train and validation labels get noise, test labels never do.
+
+    Raises:
+        RunError: files are missing, damaged or inconsistent; the message says which and what to do.
+    """
+    source = datasets[settings.dataset].build(Path(settings.data_dir), settings.bratio)
+    _check(source, settings.dataset)
+    valid, test = source.valid, source.test
+    if settings.clean_valid:
+        valid, test = _halves(test)
+
+    def noisy(clean: Clean) -> Split:
+        labels = add_label_noise(
+            clean.labels,
+            len(source.class_names),
+            settings.nratio,
+            settings.noise_type,
+            settings.noise_style,
+            settings.seed,
+        )
+        return Split(clean.images, labels)
+
+    return Dataset(
+        train=noisy(source.train),
+        valid=Split(valid.images, valid.labels) if settings.clean_valid else noisy(valid),
+        test=Split(test.images, test.labels),
+        annotations={
+            name: Annotations(clean.labels, clean.bias_labels)
+            for name, clean in (("train", source.train), ("valid", valid), ("test", test))
+        },
+        class_names=source.class_names,
+        origin=source.origin,
+    )
+
+
+def _check(source: Source, name: str) -> None:
+    classes = len(source.class_names)
+    for split in ("train", "valid", "test"):
+        clean: Clean = getattr(source, split)
+        if not len(clean.labels):
+            raise RunError(f"{name}: the {split} split is empty.")
+        for what, labels, lowest in (("label", clean.labels, 0), ("bias label", clean.bias_labels, -1)):
+            low, high = int(labels.min()), int(labels.max())
+            if low < lowest or high >= classes:
+                raise RunError(
+                    f"{name}, {split}: {what}s span {low} to {high}; wanted {lowest} to {classes - 1} "
+                    f"for {classes} classes."
+                )
+        if clean.images.shape[1:] != source.train.images.shape[1:]:
+            raise RunError(
+                f"{name}: {split} images are {list(clean.images.shape[1:])}, "
+                f"train images {list(source.train.images.shape[1:])}; all must be alike."
+            )
+
+
+def _halves(clean: Clean) -> tuple[Clean, Clean]:
+    """Two halves of a split, shuffled and stratified by (label, bias label)."""
+    shuffled = numpy_generator(0, "clean_valid").permutation(len(clean.labels))
+    stratum = (clean.labels * 10_000 + clean.bias_labels).numpy()
+    order = shuffled[np.argsort(stratum[shuffled], kind="stable")]
+
+    def take(rows: np.ndarray) -> Clean:
+        index = torch.from_numpy(rows)
+        images = clean.images[index].contiguous(memory_format=torch.channels_last)
+        return Clean(images, clean.labels[index], clean.bias_labels[index])
+
+    return take(order[::2]), take(order[1::2])

@@ -1,0 +1,108 @@
+"""What a learner may see of a data set, and, apart from it, what only the evaluator may see."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from utils.metrics import GROUPS, group_index
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with the labels they were given, which may be wrong. Nothing in it tells which are.
+
+    images: uint8 [N, C, H, W], channels last in memory, so that a batch of rows is one contiguous copy.
+    labels: int64 [N].
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        assert self.images.dtype == torch.uint8 and self.labels.dtype == torch.int64
+        assert len(self.images) == len(self.labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> "Split":
+        return Split(self.images.to(device), self.labels.to(device))
+
+    def fingerprint(self) -> str:
+        """Names this very set of images and labels: twelve hexadecimal digits."""
+        digest = hashlib.sha256(self.labels.numpy().tobytes())
+        digest.update(self.images.permute(0, 2, 3, 1).contiguous().numpy().data)
+        return digest.hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What is known about the samples of a split, for evaluation and diagnostics only; int64 [N], -1 where unknown."""
+
+    true_labels: Tensor
+    bias_labels: Tensor
+
+    def groups(self, given: Tensor) -> Tensor:
+        """Position of every sample in `utils.metrics.GROUPS`, int64 [N], -1 where unknown."""
+        return group_index(given, self.true_labels, self.bias_labels)
+
+
+@dataclass(frozen=True)
+class Clean:
+    """One split of a data set as it is stored, before label noise. All labels are the true ones."""
+
+    images: Tensor
+    labels: Tensor
+    bias_labels: Tensor
+
+
+@dataclass(frozen=True)
+class Source:
+    """The three splits a data set's file returns, and where they came from."""
+
+    train: Clean
+    valid: Clean
+    test: Clean
+    class_names: tuple[str, ...]
+    origin: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set ready for training: three splits, their annotations kept apart, and what was really drawn."""
+
+    train: Split
+    valid: Split
+    test: Split
+    annotations: dict[str, Annotations]
+    class_names: tuple[str, ...]
+    origin: str
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def train_groups(self) -> Tensor:
+        return self.annotations["train"].groups(self.train.labels)
+
+    def summary(self) -> dict:
+        """Effective bias and noise ratios, group counts and fingerprints, as stored in `config.json`."""
+        out: dict = {"origin": self.origin, "num_classes": self.num_classes}
+        for name in ("train", "valid", "test"):
+            split, notes = getattr(self, name), self.annotations[name]
+            groups = notes.groups(split.labels)
+            judged, noted = notes.bias_labels >= 0, notes.true_labels >= 0
+            out[name] = {
+                "size": len(split),
+                "effective_nratio": _share(split.labels != notes.true_labels, noted),
+                "effective_bratio": _share(notes.bias_labels != notes.true_labels, judged & noted),
+                "groups": {group: int((groups == g).sum()) for g, group in enumerate(GROUPS)},
+                "fingerprint": split.fingerprint(),
+            }
+        return out
+
+
+def _share(flag: Tensor, among: Tensor) -> float | None:
+    return float(flag[among].double().mean()) if among.any() else None

@@ -1,0 +1,88 @@
+"""Train one method, or a selector and a learner, on biased images with noisy labels.
+
+python train_mix.py --alg deneb_gce
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads must not spin; read when torch starts
+
+import logging
+import shlex
+import signal
+import sys
+from dataclasses import replace
+
+from algorithms.arguments import listing, parse_arguments, resolve
+from algorithms.pipeline import RunConfig, run
+from utils.cpu import keep_freed_memory, use_threads
+from utils.errors import RunError
+from utils.results import mass_table, result_table, seeds_table
+
+
+def main(argv: list[str]) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        arguments = parse_arguments(argv, "train_mix.py")
+        if arguments.list:
+            print(listing(arguments.list))
+            return 0
+        use_threads(arguments.threads)
+        keep_freed_memory()
+        config = resolve(arguments)
+        results = [
+            train(replace(config, data=replace(config.data, seed=config.data.seed + k)))
+            for k in range(arguments.indep_run)
+        ]
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        command = shlex.join(["python", "train_mix.py", *argv])
+        print(f"\ninterrupted; every finished epoch is saved. To continue: {command}", file=sys.stderr)
+        return 130
+    if len(results) > 1:
+        print(f"\nseeds {results[0]['seed']} to {results[-1]['seed']}, accuracy in %\n{seeds_table(results)}")
+    if config.alg != "vanilla":
+        print(f"\nthe baseline to compare with: {baseline(argv)}")
+    return 0
+
+
+def train(config: RunConfig) -> dict:
+    """One run, with what a reader wants to see before and after it."""
+    print(f"{config.alg} on {config.dataset_name}, seed {config.data.seed}, in {config.folder} ({config.device})")
+    arguments = config.arguments()
+    print(
+        "  "
+        + "  ".join(f"{name}={value}" for name, value in arguments.items() if name not in ("alg", "dataset", "seed"))
+    )
+    result = run(config)
+    for stage in result["stages"][:-1]:
+        print(f"\nshare of each group, in %\n{mass_table(stage)}")
+    print(
+        f"\n{result_table(result)}\n{result['seconds']:.0f} s, {result['peak_memory_bytes'] / 1e6:.0f} MB; {config.folder}"
+    )
+    return result
+
+
+def baseline(argv: list[str]) -> str:
+    """The same command with plain training, as far as flags are shared."""
+    shared = (
+        "--gpu",
+        "--bratio",
+        "--nratio",
+        "--dataset",
+        "--model",
+        "--opt",
+        "--seed",
+        "--indep_run",
+        "--data_dir",
+        "--log_dir",
+    )
+    kept = [part for flag, value in zip(argv, [*argv[1:], ""], strict=True) if flag in shared for part in (flag, value)]
+    return shlex.join(["python", "train_mix.py", *kept, "--alg", "vanilla"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

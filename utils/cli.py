@@ -1,0 +1,79 @@
+"""Argument parsing with bounds, and errors that suggest the nearest name."""
+
+import argparse
+import difflib
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from utils.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` whose errors are `UsageError`s and which suggests the flag that was probably meant."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_Help, **settings)
+        self.elsewhere: dict[str, str] = {}
+        """Flags that exist but not here, with the reason to tell."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+    def parse_all(self, argv: list[str]) -> argparse.Namespace:
+        arguments, rest = self.parse_known_args(argv)
+        if rest:
+            flag = rest[0].split("=")[0]
+            if flag in self.elsewhere:
+                raise UsageError(f"{flag}: {self.elsewhere[flag]}")
+            near = difflib.get_close_matches(flag, list(self._option_string_actions), n=1)
+            hint = f" Did you mean {near[0]}?" if near else " See --help."
+            raise UsageError(f"unknown argument {flag!r}.{hint}")
+        return arguments
+
+
+class _Help(argparse.HelpFormatter):
+    """Names the default of each argument, if it has one."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=110)
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        plain = action.default in (None, False, argparse.SUPPRESS) or "default" in text
+        return text if plain else f"{text} (default: %(default)s)"
+
+
+def number(kind: type, low: float | None = None, high: float | None = None, above: float | None = None) -> Callable:
+    """A type for `add_argument`: a finite int or float in [low, high] and greater than `above`."""
+    bounds = [f"at least {low:g}"] if low is not None else []
+    bounds += [f"more than {above:g}"] if above is not None else []
+    bounds += [f"at most {high:g}"] if high is not None else []
+    wanted = " ".join(["a whole number" if kind is int else "a number", " and ".join(bounds)]).strip()
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}") from None
+        inside = (low is None or value >= low) and (high is None or value <= high) and (above is None or value > above)
+        if not inside or value in (float("inf"), float("-inf")) or value != value:
+            raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
+        return value
+
+    return parse
+
+
+def truth(text: str) -> bool:
+    """A type for `add_argument`: true or false."""
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return words[text.lower()]
+
+
+def milestones(text: str) -> str:
+    """A type for `add_argument`: one or more positive, increasing whole numbers, separated by commas."""
+    parts = text.split(",")
+    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an epoch such as 30 or a list such as 40,80")
+    return ",".join(str(int(part)) for part in parts)

@@ -1,0 +1,57 @@
+"""Files are written to a temporary name in the same folder and renamed, so a reader never sees half a file."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.errors import RunError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path` and moves it there once the block has succeeded."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Strict JSON: a NaN that slipped into a result is an error here rather than a file others cannot read."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read {path}: {error}. Remove the file or choose another --run_name.") from error
+
+
+def save_tensors(path: Path, value: Any) -> None:
+    with replacing(path) as temporary:
+        torch.save(value, temporary)
+
+
+def load_tensors(path: Path) -> Any:
+    """Loads tensors and plain containers only: nothing in the file can run code."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types for damaged or foreign files
+        reason = str(error).strip().splitlines()[0]
+        raise RunError(f"cannot read {path} as tensors ({reason}). The file is damaged or not one of ours.") from error

@@ -1,0 +1,84 @@
+"""The figures of a run folder, as PNG files."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from torch import Tensor
+
+from utils.files import replacing
+from utils.metrics import GROUPS
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+COLORS = dict(zip(GROUPS, ("#4477aa", "#228833", "#ccbb44", "#ee6677"), strict=True))
+CURVES = {
+    "test_aligned": ("test, aligned", "#4477aa"),
+    "test_conflicting": ("test, conflicting", "#228833"),
+    "test_accuracy": ("test, unbiased", "#000000"),
+    "valid_accuracy": ("validation (given labels)", "#bbbbbb"),
+    "train_accuracy": ("training (given labels)", "#eeaa55"),
+}
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
+    plt.close(figure)
+
+
+def learning_curves(folder: Path, records: list[dict[str, Any]]) -> None:
+    """Accuracy by group over the epochs, one panel per stage: `learning_curves.png`."""
+    stages = sorted({record["stage"] for record in records})
+    figure, axes = plt.subplots(1, len(stages), figsize=(5.5 * len(stages), 4), sharey=True, squeeze=False)
+    for stage, axis in zip(stages, axes[0], strict=True):
+        mine = [record for record in records if record["stage"] == stage]
+        for key, (title, color) in CURVES.items():
+            points = [(record["epoch"], 100 * record[key]) for record in mine if record[key] is not None]
+            if points:
+                axis.plot(*zip(*points, strict=True), label=title, color=color, marker=".", markersize=3)
+        axis.set(title=f"stage {stage}: {mine[0]['method']}", xlabel="epoch", ylim=(-2, 102))
+        axis.grid(alpha=0.3)
+    axes[0][0].set_ylabel("accuracy (%)")
+    axes[0][-1].legend(loc="lower right", fontsize=8)
+    _save(figure, folder / "learning_curves.png")
+
+
+def score_histogram(folder: Path, score: np.ndarray, group: np.ndarray) -> None:
+    """Distribution of a selector's score in each group: `score_by_group.png`. The counts are on a log scale."""
+    figure, axis = plt.subplots(figsize=(6, 4))
+    bins = np.linspace(score.min(), max(score.max(), score.min() + 1e-9), 50)
+    for g, name in enumerate(GROUPS):
+        if (group == g).any():
+            axis.hist(score[group == g], bins=bins, histtype="step", label=name, color=COLORS[name], linewidth=1.5)
+    axis.set(xlabel="score (for DENEB the entropy in nats)", ylabel="training images", yscale="log")
+    axis.legend(fontsize=8)
+    _save(figure, folder / "score_by_group.png")
+
+
+def sample_sheet(
+    folder: Path,
+    images: Tensor,
+    probability: np.ndarray,
+    given: np.ndarray,
+    true: np.ndarray,
+    class_names: tuple[str, ...],
+) -> None:
+    """The most and the least sampled training images with their labels: `samples.png`. Wrong labels are red."""
+    columns, rows = 12, 2
+    order = np.argsort(-probability, kind="stable")
+    shown = {"most sampled": order[: columns * rows], "least sampled": order[-columns * rows :]}
+    figure = plt.figure(figsize=(columns, 6.4), layout="constrained")
+    for part, (title, members) in zip(figure.subfigures(2, 1), shown.items(), strict=True):
+        part.suptitle(f"{title}: given label (true label)", fontsize=10)
+        for axis, i in zip(part.subplots(rows, columns).flat, members, strict=False):
+            axis.imshow(images[i].permute(1, 2, 0).numpy())
+            wrong = true[i] >= 0 and true[i] != given[i]
+            label = f"{class_names[given[i]]} ({class_names[true[i]] if true[i] >= 0 else '?'})"
+            axis.set_title(label, fontsize=8, color="red" if wrong else "black")
+        for axis in part.axes:
+            axis.axis("off")
+    _save(figure, folder / "samples.png")

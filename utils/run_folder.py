@@ -1,0 +1,100 @@
+"""A folder that holds one run: its configuration first, its result last, and never half a file."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from utils.errors import RunError
+from utils.files import read_json, write_json, write_text
+
+log = logging.getLogger(__name__)
+
+OURS = ("config.json", "metrics.jsonl", "train.log", "selection.npz", "checkpoint.pt", "model.pt", "result.json")
+
+
+class RunFolder:
+    """`config.json` says what the run is, `result.json` marks it done; whoever trains in it holds its lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / "checkpoint.pt"
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @contextmanager
+    def locked(self, wait: bool) -> Iterator[None]:
+        """Holds the folder's lock; the system frees it when the process ends, however it ends.
+
+        Raises:
+            RunError: another process holds it and `wait` is false, or the folder cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self / ".lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if not wait:
+                    raise RunError(
+                        f"another process is training in {self.path}. Wait for it, or give this run a --run_name."
+                    ) from None
+                log.info("waiting for another process that trains %s", self.path)
+                lock.acquire()
+        except OSError as error:
+            raise RunError(f"cannot write to {self.path}: {error}. Choose another --log_dir.") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def start(self, arguments: dict[str, Any], overwrite: bool) -> dict[str, Any] | None:
+        """Makes the folder this run's. Returns the result if the run is finished already, else None.
+
+        Raises:
+            RunError: the folder belongs to a run with other arguments, and `overwrite` is false.
+        """
+        if overwrite:
+            self.clear()
+        if not (self / "config.json").exists():
+            return None
+        before = read_json(self / "config.json")["arguments"]
+        now = json.loads(json.dumps(arguments))
+        differing = [
+            f"  {name}: {_show(before, name)} there, {_show(now, name)} now"
+            for name in sorted({*before, *now})
+            if _show(before, name) != _show(now, name)
+        ]
+        if differing:
+            raise RunError(
+                f"{self.path} holds a run with other arguments:\n" + "\n".join(differing) + "\n"
+                "Give this run a --run_name, or replace the other one with --overwrite."
+            )
+        return self.result()
+
+    def result(self) -> dict[str, Any] | None:
+        return read_json(self / "result.json") if (self / "result.json").exists() else None
+
+    def clear(self) -> None:
+        """Removes the files that runs write, and nothing else; the result goes first, so no moment looks finished."""
+        for name in reversed(OURS):
+            (self / name).unlink(missing_ok=True)
+        for figure in (self / "figures").glob("*.png"):
+            figure.unlink()
+
+    def write_metrics(self, records: list[dict[str, Any]]) -> None:
+        write_text(self / "metrics.jsonl", "".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Writes the result, which marks the run done, and removes the checkpoint."""
+        write_json(self / "result.json", result)
+        self.checkpoint.unlink(missing_ok=True)
+
+
+def _show(values: dict[str, Any], name: str) -> str:
+    return json.dumps(values[name]) if name in values else "not set"
