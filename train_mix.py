@@ -61,7 +61,8 @@ def train(config: RunConfig) -> dict:
     for stage in result["stages"][:-1]:
         print(f"\nshare of each group, in %\n{mass_table(stage)}")
     print(
-        f"\n{result_table(result)}\n{result['seconds']:.0f} s, {result['peak_memory_bytes'] / 1e6:.0f} MB; {config.folder}"
+        f"\n{result_table(result)}\n"
+        f"{result['seconds']:.0f} s, {result['peak_memory_bytes'] / 1e6:.0f} MB; {config.folder}"
     )
     return result
 

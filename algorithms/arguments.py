@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
-from algorithms.base import OPTIMIZERS, SCHEDULES, Method, StageSettings, methods, parse_alg
-from algorithms.pipeline import RunConfig, StageConfig
+from algorithms.base import Method, methods
+from algorithms.pairs import PASSED, stages_of, valid_pairs
+from algorithms.pipeline import STAGES, RunConfig, StageConfig
+from algorithms.task import OPTIMIZERS, SCHEDULES, StageSettings
 from data import noise
 from data.load import DataSettings
 from data.registry import Defaults, datasets
@@ -36,8 +38,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 GENERAL = {"opt": "SGD", "momentum": 0.9, "lr_decay": "StepLR", "lr_decay_rate": 0.1}
 """Defaults of the settings that no data set changes."""
 
-STAGES = ("first", "second")
-
 IGNORED = {
     "num_workers": "images stay in memory and batches are made on the device, so there are no worker processes",
     "option": "the authors' code never reads it",
@@ -50,7 +50,7 @@ def build_parser(alg: str, prog: str) -> Parser:
     parser = Parser(prog=prog, description="Train one method on biased images with noisy labels.")
     _add_data(parser.add_argument_group("data"))
     training = parser.add_argument_group(
-        "training", "Each of these also as --first.NAME or --second.NAME, for one stage."
+        "training", "Each of these also as --first.NAME, --second.NAME or --third.NAME, for one stage alone."
     )
     for name, details in SETTINGS.items():
         per_dataset = "" if name in GENERAL or "default" in details["help"] else " (default: the data set's)"
@@ -58,7 +58,7 @@ def build_parser(alg: str, prog: str) -> Parser:
         training.add_argument(f"--{name}", **{**details, "help": details["help"] + default})
         for stage in STAGES:
             training.add_argument(f"--{stage}.{name}", **{**details, "help": argparse.SUPPRESS})
-    _add_hparams(parser, [methods[name] for name in parse_alg(alg)])
+    _add_hparams(parser, [methods[name] for name in stages_of(alg)])
     _add_run(parser.add_argument_group("run"))
     ignored = parser.add_argument_group("accepted for the authors' scripts, without effect")
     for name, reason in IGNORED.items():
@@ -84,7 +84,7 @@ def _add_data(group: Any) -> None:
 
 
 def _add_hparams(parser: Parser, stages: list[type[Method]]) -> None:
-    fields = [{f.name: f for f in dataclasses.fields(method.Hparams)} for method in stages]  # type: ignore[arg-type]
+    fields = [{f.name: f for f in dataclasses.fields(method.Hparams)} for method in stages]
     for position, method in enumerate(stages):
         stage = STAGES[position]
         if fields[position]:
@@ -93,7 +93,7 @@ def _add_hparams(parser: Parser, stages: list[type[Method]]) -> None:
             details = {"type": _hparam_type(declared), "help": declared.metadata["help"], "default": argparse.SUPPRESS}
             shared = any(name in other for at, other in enumerate(fields) if at != position)
             if shared:
-                parser.elsewhere[f"--{name}"] = f"both stages have it; say --first.{name} or --second.{name}."
+                parser.elsewhere[f"--{name}"] = f"several stages have it; say --first.{name} or --second.{name}."
             else:
                 default = f"{details['help']} (default: {declared.default})"
                 group.add_argument(f"--{name}", **{**details, "help": default})
@@ -101,7 +101,7 @@ def _add_hparams(parser: Parser, stages: list[type[Method]]) -> None:
                 hidden = details["help"] if shared else argparse.SUPPRESS
                 group.add_argument(f"--{stage}.{name}", **{**details, "help": hidden})
     for other in methods:
-        for declared in dataclasses.fields(methods[other].Hparams):  # type: ignore[arg-type]
+        for declared in dataclasses.fields(methods[other].Hparams):
             if f"--{declared.name}" not in parser._option_string_actions:
                 chosen = "_".join(method.name for method in stages)
                 parser.elsewhere.setdefault(
@@ -162,16 +162,16 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
             f"--num_classes {arguments.num_classes}: {arguments.dataset} has {recipe.num_classes} classes. "
             "The flag is not needed."
         )
-    names = parse_alg(arguments.alg)
+    names = stages_of(arguments.alg)
     if len(names) == 1:
         for flag in given:
-            if flag.startswith(("first.", "second.")) and given[flag] is not None:
+            if flag.split(".")[0] in STAGES and given[flag] is not None:
                 raise UsageError(f"--{flag}: --alg {arguments.alg} has a single stage; say --{flag.split('.')[1]}.")
     stages = tuple(
         StageConfig(
             name,
             _hparams(methods[name], given, STAGES[position]),
-            _settings(given, defaults, STAGES[position], selector=len(names) > 1 and position == 0),
+            _settings(given, defaults, STAGES[position], selector=position < len(names) - 1),
         )
         for position, name in enumerate(names)
     )
@@ -201,7 +201,7 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
 
 def _hparams(method: type[Method], given: dict[str, Any], stage: str) -> Any:
     values = {}
-    for declared in dataclasses.fields(method.Hparams):  # type: ignore[arg-type]
+    for declared in dataclasses.fields(method.Hparams):
         for flag in (declared.name, f"{stage}.{declared.name}"):
             if given.get(flag) is not None:
                 values[declared.name] = given[flag]
@@ -240,21 +240,26 @@ def pick_device(gpu: str | None) -> torch.device:
     return torch.device(f"cuda:{number_}")
 
 
+def _first_line(thing: object) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0]
+
+
 def _list_methods() -> list[str]:
     lines = []
     for name in methods:
-        kind = "selector" if methods[name].second else "learner"
-        lines.append(f"  {name:<16}{kind:<10}{(methods[name].__doc__ or '').strip().splitlines()[0]}")
-        for declared in dataclasses.fields(methods[name].Hparams):  # type: ignore[arg-type]
+        cls = methods[name]
+        passes = f"passes on {PASSED[cls.emits]}" if cls.emits else "passes nothing on"
+        alone = f"; alone it means {name}_{cls.second}" if cls.second else ""
+        lines.append(f"  {name:<14}{_first_line(cls)}")
+        lines.append(f"  {'':<14}against {'bias' if cls.debiases else 'label noise'}; {passes}{alone}")
+        for declared in dataclasses.fields(cls.Hparams):
             about = f"{declared.metadata['help']}; default {declared.default}, searched {declared.metadata['search']}"
-            lines.append(f"  {'':<16}  --{declared.name}: {about}")
+            lines.append(f"  {'':<14}  --{declared.name}: {about}")
     return lines
 
 
 def _list_pairs() -> list[str]:
-    selectors = [name for name in methods if methods[name].second]
-    learners = [name for name in methods if not methods[name].second]
-    return [f"  {first}_{second:<16}sampling probabilities" for first in selectors for second in learners]
+    return [f"  {first + '_' + second:<26}{PASSED[methods[first].emits or '']}" for first, second in valid_pairs()]
 
 
 def _list_datasets() -> list[str]:
@@ -262,7 +267,7 @@ def _list_datasets() -> list[str]:
 
 
 def _list_models() -> list[str]:
-    return [f"  {name:<16}{(networks[name].__doc__ or '').strip().splitlines()[0]}" for name in networks]
+    return [f"  {name:<16}{_first_line(networks[name])}" for name in networks]
 
 
 LISTS = {"methods": _list_methods, "pairs": _list_pairs, "datasets": _list_datasets, "models": _list_models}

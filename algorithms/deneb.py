@@ -30,6 +30,8 @@ from algorithms.mixture import clean_probability
 class Deneb(Method):
     """Entropy of a prejudice model as sampling probability (Ahn & Yun, AAAI 2023)"""
 
+    debiases = True
+    emits = "probabilities"
     second = "gce"
 
     @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Deneb(Method):
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         return F.cross_entropy(logits, batch.labels, reduction="none")
 
-    def scores(self) -> tuple[Tensor, Tensor]:
+    def select(self) -> tuple[Tensor, Tensor]:
         entropy = prediction_entropy(self.task.over_train(self.predict).double(), self.hparams.tau)
         return as_probabilities(entropy), entropy
 

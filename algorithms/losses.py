@@ -1,4 +1,4 @@
-"""Losses and quantities on logits, as plain functions of tensors. All work in float32 and float64, and for any logits."""
+"""Losses and quantities on logits, as plain functions of tensors, in float32 and float64 and for any finite logits."""
 
 import torch
 import torch.nn.functional as F

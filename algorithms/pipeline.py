@@ -1,4 +1,4 @@
-"""One run: a selector, if there is one, then the learner that trains the final model; and everything that is written."""
+"""One run: selectors, if there are any, then the learner that trains the final model; and all that is written."""
 
 import hashlib
 import json
@@ -17,9 +17,12 @@ from typing import Any
 import numpy as np
 import sklearn
 import torch
+from torch import Tensor
 
-from algorithms.base import StageSettings, Task, methods, over_split
+from algorithms.base import methods
+from algorithms.losses import as_probabilities
 from algorithms.selection import Selection
+from algorithms.task import StageSettings, Task, over_split
 from algorithms.trainer import Evaluator, Record, fit
 from data.load import DataSettings, load_dataset
 from data.split import Dataset, Split
@@ -31,6 +34,8 @@ from utils.results import record_csv
 from utils.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
+
+STAGES = ("first", "second", "third")
 
 REPORTED = ("epoch", "valid_accuracy", "valid_loss", "test_accuracy", "test_aligned", "test_conflicting",
             "test_worst_group", "valid_contradicted_accuracy")  # fmt: skip
@@ -82,7 +87,7 @@ class RunConfig:
         values = {"alg": self.alg, "resampling": self.resampling, **asdict(self.data)}
         del values["data_dir"]
         for number, stage in enumerate(self.stages):
-            prefix = ("first.", "second.")[number] if len(self.stages) > 1 else ""
+            prefix = f"{STAGES[number]}." if len(self.stages) > 1 else ""
             described = stage.as_dict()
             values |= {prefix + key: value for key, value in {**described["settings"], **described["hparams"]}.items()}
         return values
@@ -106,51 +111,78 @@ def run(config: RunConfig) -> dict[str, Any]:
             return _train(config, folder)
 
 
+@dataclass(frozen=True)
+class TrainingSet:
+    """The training set as the stages so far left it.
+
+    split: the samples that remain, K of them. members: their positions in the data set, int64 [K].
+    probabilities, weights: of an earlier selection, [K], or None.
+    """
+
+    split: Split
+    members: Tensor
+    probabilities: Tensor | None = None
+    weights: Tensor | None = None
+
+    def after(self, selection: Selection, resampling: bool) -> "TrainingSet":
+        """What the next stage trains on; a kept subset restricts what earlier stages said and numbers samples anew."""
+        values, size = selection.values, len(self.split)
+        if selection.kind == "kept":
+            return TrainingSet(
+                self.split.subset(values),
+                self.members[values],
+                None if self.probabilities is None else as_probabilities(self.probabilities[values]),
+                None if self.weights is None else self.weights[values],
+            )
+        if selection.kind == "weights":
+            return replace(self, weights=values)
+        return replace(self, probabilities=values) if resampling else replace(self, weights=(values * size).float())
+
+
 def _train(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
     start = time.perf_counter()
     dataset = load_dataset(config.data)
-    summary = dataset.summary()
+    summary, groups = dataset.summary(), dataset.train_groups()
     _write_config(config, folder, summary)
     _log_data(summary)
-    evaluate = Evaluator(
-        _place(dataset.valid, config.device), _place(dataset.test, config.device), dataset, config.device
-    )
-    train = _place(dataset.train, config.device)
+    valid, test = _place(dataset.valid, config.device), _place(dataset.test, config.device)
+    evaluate = Evaluator(valid, test, dataset, config.device, groups)
+    current = TrainingSet(_place(dataset.train, config.device), torch.arange(len(dataset.train)))
     records: list[Record] = []
     stages: list[dict[str, Any]] = []
-    selection = None
-
-    def task(stage: StageConfig) -> Task:
-        task = Task(train, dataset.num_classes, config.device, stage.settings, config.data.seed, stage.method)
-        if selection is None:
-            return task
-        if config.resampling:
-            return replace(task, probabilities=selection.probabilities)
-        return replace(task, weights=(selection.probabilities * len(train)).float().to(config.device))
-
     with _tensorboard(folder.path, config.tensorboard) as write_scalars:
 
         def on_epoch(history: list[Record]) -> None:
-            mine = [{"stage": len(stages) + 1, **record} for record in history]
+            mine = _numbered(history, len(stages) + 1)
             folder.write_metrics(records + mine)
             write_scalars(mine[-1])
 
         for stage in config.stages[:-1]:
-            selection, outcome, history = _select(config, stage, task(stage), evaluate, summary, on_epoch)
-            groups = dataset.train_groups().numpy()
-            outcome |= selection_quality(selection.probabilities.numpy(), selection.score.numpy(), groups)
-            selection.save(folder / "selection.npz", group=groups)
-            evaluate.referee = selection.valid_predictions
-            records += [{"stage": len(stages) + 1, **record} for record in history]
+            selection, outcome, history = _select(config, stage, current.split, evaluate, on_epoch)
+            members = current.members.numpy()
+            draws, score = selection.share_of_draws().numpy(), selection.score.numpy()
+            outcome |= selection_quality(draws, score, groups[members].numpy())
+            selection.save(folder / "selection.npz", index=members, group=groups[members].numpy())
+            if config.figures:
+                _plot_selection(folder / "figures", draws, score, current.members, dataset)
+            records += _numbered(history, len(stages) + 1)
             stages.append(outcome)
+            current = current.after(selection, config.resampling)
+            evaluate.referee, evaluate.groups = selection.valid_predictions, groups[current.members]
 
         final = config.stages[-1]
-        method = methods[final.method](task(final), final.hparams).to(config.device)
+        weights = None if current.weights is None else current.weights.to(config.device)
+        task = replace(
+            _task(config, final, current.split, dataset.num_classes),
+            probabilities=current.probabilities,
+            weights=weights,
+        )
+        method = methods[final.method](task, final.hparams).to(config.device)
         history = fit(method, evaluate, folder.checkpoint, on_epoch, final.method)
-        records += [{"stage": len(stages) + 1, **record} for record in history]
+        records += _numbered(history, len(stages) + 1)
         stages.append({**final.as_dict(), "seconds": sum(record["seconds"] for record in history)})
 
-    save_tensors(folder / "model.pt", method.network.state_dict())
+    save_tensors(folder / "model.pt", method.state_dict())
     best = history[best_epoch([record["valid_accuracy"] for record in history])]
     result = {
         "alg": config.alg,
@@ -164,8 +196,6 @@ def _train(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
     }
     if config.figures:
         plots.learning_curves(folder / "figures", records)
-        if selection is not None:
-            _plot_selection(folder / "figures", selection, dataset)
     if config.result_dir is not None:
         place = config.result_dir / config.dataset_name / config.alg / config.ratios
         record_csv(place / ("result_clean.csv" if config.data.clean_valid else "result.csv"), result)
@@ -174,16 +204,33 @@ def _train(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
     return result
 
 
+def _numbered(history: list[Record], stage: int) -> list[Record]:
+    return [{"stage": stage, **record} for record in history]
+
+
+def _task(config: RunConfig, stage: StageConfig, train: Split, num_classes: int) -> Task:
+    return Task(
+        train,
+        num_classes,
+        config.device,
+        stage.settings,
+        config.data.seed,
+        stage.method,
+        noise_rate=config.data.nratio,
+    )
+
+
 def _select(
-    config: RunConfig, stage: StageConfig, task: Task, evaluate: Evaluator, summary: dict, on_epoch: Callable
+    config: RunConfig, stage: StageConfig, train: Split, evaluate: Evaluator, on_epoch: Callable
 ) -> tuple[Selection, dict[str, Any], list[Record]]:
     """Trains a selector, or takes the selection that an equal earlier run left in the folder named by its key."""
-    fingerprint = summary["train"]["fingerprint"]
+    fingerprint = train.fingerprint()
     described = {
         **stage.as_dict(),
         "seed": config.data.seed,
+        "noise_rate": config.data.nratio,
         "train": fingerprint,
-        "valid": summary["valid"]["fingerprint"],
+        "valid": evaluate.valid.fingerprint(),
     }
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
     folder = RunFolder(config.log_dir / config.dataset_name / "selections" / f"{stage.method}-{key}")
@@ -194,16 +241,16 @@ def _select(
             selection = Selection.load(folder / "selection.npz", fingerprint)
             return selection, {**stage.as_dict(), "seconds": finished["seconds"], "reused": True}, finished["history"]
         write_json(folder / "config.json", {"arguments": described})
-        method = methods[stage.method](task, stage.hparams).to(config.device)
+        cls = methods[stage.method]
+        method = cls(_task(config, stage, train, evaluate.dataset.num_classes), stage.hparams).to(config.device)
         history = fit(method, evaluate, folder.checkpoint, on_epoch, stage.method)
+        assert cls.emits is not None
         method.eval()
-        probabilities, score = method.scores()
-        if not torch.isfinite(probabilities).all():
-            raise RunError(f"{stage.method}: a sampling probability is not finite; the model has diverged. Lower --lr.")
+        values, score = method.select()
         predictions = over_split(method.predict, evaluate.valid, config.device).argmax(1)
-        selection = Selection(probabilities, score, fingerprint, predictions)
+        selection = Selection(cls.emits, values, score, fingerprint, predictions)
         selection.save(folder / "selection.npz")
-        save_tensors(folder / "model.pt", method.network.state_dict())
+        save_tensors(folder / "model.pt", method.state_dict())
         seconds = sum(record["seconds"] for record in history)
         folder.finish({"seconds": seconds, "history": history})
     return selection, {**stage.as_dict(), "seconds": seconds, "reused": False}, history
@@ -257,16 +304,11 @@ def _log_data(summary: dict) -> None:
         log.info("%s: %d images, %s (%s), fingerprint %s", name, part["size"], ratios, groups, part["fingerprint"])
 
 
-def _plot_selection(folder: Path, selection: Selection, dataset: Dataset) -> None:
-    groups = dataset.train_groups().numpy()
-    plots.score_histogram(folder, selection.score.numpy(), groups)
+def _plot_selection(folder: Path, draws: np.ndarray, score: np.ndarray, members: Tensor, dataset: Dataset) -> None:
+    plots.score_histogram(folder, score, dataset.train_groups()[members].numpy())
+    train, notes = dataset.train.subset(members), dataset.annotations["train"]
     plots.sample_sheet(
-        folder,
-        dataset.train.images,
-        selection.probabilities.numpy(),
-        dataset.train.labels.numpy(),
-        dataset.annotations["train"].true_labels.numpy(),
-        dataset.class_names,
+        folder, train.images, draws, train.labels.numpy(), notes.true_labels[members].numpy(), dataset.class_names
     )
 
 

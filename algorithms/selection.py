@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algorithms.base import Emission
 from utils.errors import RunError
 from utils.files import replacing
 
@@ -15,28 +16,44 @@ from utils.files import replacing
 class Selection:
     """How a selector rates the training samples.
 
-    probabilities: sampling probability of every training sample, float64 [N], sums to 1.
+    kind: which of the three `values` are.
+    values: sampling probabilities (float64 [N], sum 1), loss weights (float32 [N]) or kept positions (int64 [K]).
     score: what it ranked the samples by, float64 [N] (for DENEB the entropy).
     fingerprint: of the training images and noisy labels it was made for.
     valid_predictions: classes that the selector's own model predicts for the validation images, int64 [N_valid].
     """
 
-    probabilities: Tensor
+    kind: Emission
+    values: Tensor
     score: Tensor
     fingerprint: str
     valid_predictions: Tensor
 
+    def __post_init__(self) -> None:
+        if self.kind == "kept" and len(self.values) < 2:
+            raise RunError(
+                f"the selection keeps {len(self.values)} of {len(self.score)} training images; nothing to train on."
+            )
+        if self.kind != "kept" and not torch.isfinite(self.values).all():
+            raise RunError("a selection's weight is not finite: the selector has diverged. Lower --lr.")
+
+    def share_of_draws(self) -> Tensor:
+        """The weight of every sample in the next stage, whatever the kind: float64 [N], sums to 1."""
+        if self.kind == "kept":
+            return torch.zeros_like(self.score).index_fill_(0, self.values, 1 / len(self.values))
+        return self.values.double() / self.values.double().sum()
+
     def save(self, path: Path, **more: np.ndarray) -> None:
         """Writes `path` (.npz); `more` arrays are stored beside it for the reader, and ignored when loading."""
+        arrays = {"values": self.values, "score": self.score, "valid_prediction": self.valid_predictions}
+        arrays["probability"] = self.share_of_draws()
         with replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(
                 file,
                 allow_pickle=False,
-                index=np.arange(len(self.score)),
-                score=self.score.numpy(),
-                probability=self.probabilities.numpy(),
-                valid_prediction=self.valid_predictions.numpy(),
+                kind=np.array(self.kind),
                 fingerprint=np.array(self.fingerprint),
+                **{name: tensor.numpy() for name, tensor in arrays.items()},
                 **more,
             )
 
@@ -45,15 +62,17 @@ class Selection:
         """Reads a selection and refuses one that was made for other images or labels."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                found = str(file["fingerprint"])
-                selection = cls(
-                    torch.from_numpy(file["probability"]),
-                    torch.from_numpy(file["score"]),
-                    found,
-                    torch.from_numpy(file["valid_prediction"]),
+                values, score, predictions = (
+                    torch.from_numpy(file[name]) for name in ("values", "score", "valid_prediction")
                 )
+                selection = cls(str(file["kind"]), values, score, str(file["fingerprint"]), predictions)  # type: ignore[arg-type]
         except (OSError, ValueError, KeyError, EOFError) as error:
-            raise RunError(f"cannot read the selection {path}: {error}. Remove the file to train it again.") from error
-        if found != fingerprint:
-            raise RunError(f"the selection {path} was made for training data {found}, but this run's is {fingerprint}.")
+            raise RunError(
+                f"cannot read the selection {path}: {error}. Remove its folder to train it again."
+            ) from error
+        if selection.fingerprint != fingerprint:
+            raise RunError(
+                f"the selection {path} was made for training data {selection.fingerprint}, "
+                f"but this run's is {fingerprint}."
+            )
         return selection

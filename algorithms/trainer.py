@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from algorithms.base import Method, over_split
+from algorithms.base import Method
+from algorithms.task import over_split
 from data.split import Dataset, Split
 from utils.errors import RunError
 from utils.files import load_tensors, save_tensors
@@ -31,13 +32,15 @@ class Evaluator:
 
     Nothing that it returns reaches a method. `referee`, int64 [N_valid], holds an earlier stage's predictions for the
     validation images: accuracy on those whose given label it contradicts needs no true label, and unlike plain
-    validation accuracy tells debiased models from biased ones.
+    validation accuracy tells debiased models from biased ones. `groups`, int64 [N], are those of the current training
+    set, for the log.
     """
 
     valid: Split
     test: Split
     dataset: Dataset
     device: torch.device
+    groups: Tensor
     referee: Tensor | None = None
 
     def __call__(self, method: Method) -> Record:
@@ -59,8 +62,7 @@ class Evaluator:
 
     def kept(self, subset: Tensor) -> dict[str, int]:
         """How many samples of each group a training subset holds; for the log only."""
-        groups = self.dataset.train_groups()[subset]
-        return {name: int((groups == g).sum()) for g, name in enumerate(GROUPS)}
+        return {name: int((self.groups[subset] == g).sum()) for g, name in enumerate(GROUPS)}
 
 
 def fit(

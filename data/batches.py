@@ -1,7 +1,7 @@
 """Batches without per-sample Python: rows of the uint8 images are gathered and scaled on the device they live on."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,7 +9,8 @@ from torch import Tensor
 from data.split import Split
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Batch:
     """All that a method sees of its samples.
 
     images: float [B, C, H, W] in [0, 1], channels last.
@@ -31,8 +32,8 @@ def to_float(images: Tensor) -> Tensor:
 
 def gather(split: Split, index: Tensor, device: torch.device, weights: Tensor | None = None) -> Batch:
     """The samples of `split` at `index` (int64 [B], on the split's device), as floats on `device`."""
-    rows = split.images.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
-    images, labels, index = (part.to(device, non_blocking=True) for part in (rows, split.labels[index], index))
+    rows = split.subset(index)
+    images, labels, index = (part.to(device, non_blocking=True) for part in (rows.images, rows.labels, index))
     return Batch(to_float(images), labels, index, None if weights is None else weights[index])
 
 

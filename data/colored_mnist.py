@@ -28,6 +28,9 @@ COLOR_JITTER = 1e-4
 TRAIN_SIZE = 54_000
 TEST_CONFLICTING = 0.9
 
+Digits = tuple[np.ndarray, np.ndarray]
+"""Grey images, uint8 [N, 28, 28], and their labels, int64 [N]."""
+
 
 @dataset(
     NAME,
@@ -57,8 +60,8 @@ def colored_mnist(data_dir: Path, bratio: float) -> Source:
     return source
 
 
-def generate(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], bratio: float) -> Source:
-    """Colours MNIST. `train` and `test` are (images uint8 [N, 28, 28], labels int64 [N])."""
+def generate(train: Digits, test: Digits, bratio: float) -> Source:
+    """Colours MNIST's training and test digits."""
 
     def split(name: str, images: np.ndarray, labels: np.ndarray, conflicting: float) -> Clean:
         generator = numpy_generator(0, NAME, name)
@@ -77,7 +80,7 @@ def generate(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.nd
     )
 
 
-def _mnist(data_dir: Path, also_tried: list[Path]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _mnist(data_dir: Path, also_tried: list[Path]) -> tuple[Digits, Digits]:
     """MNIST's training and test images and labels, downloaded by torchvision if they are not under `data_dir`."""
     raw = data_dir / "MNIST" / "raw"
     places = "; ".join(str(path) for path in [*also_tried, raw])
@@ -93,7 +96,7 @@ def _mnist(data_dir: Path, also_tried: list[Path]) -> list[tuple[np.ndarray, np.
     for (images, labels), size in zip(arrays, (60_000, 10_000), strict=True):
         if images.shape != (size, 28, 28) or len(labels) != size:
             raise RunError(f"{raw}: expected {size} images of 28x28 and their labels, found {images.shape}.")
-    return arrays
+    return arrays[0], arrays[1]
 
 
 def _is_here(raw: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Bias by colour: every grey image is multiplied by one colour, and most images of a class wear their class's colour."""
+"""Bias by colour: every grey image is multiplied by one colour, and most images of a class wear their class's."""
 
 import numpy as np
 import torch

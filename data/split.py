@@ -21,7 +21,8 @@ class Split:
     labels: Tensor
 
     def __post_init__(self) -> None:
-        assert self.images.dtype == torch.uint8 and self.labels.dtype == torch.int64
+        assert self.images.dtype == torch.uint8
+        assert self.labels.dtype == torch.int64
         assert len(self.images) == len(self.labels)
 
     def __len__(self) -> int:
@@ -30,10 +31,16 @@ class Split:
     def to(self, device: torch.device) -> "Split":
         return Split(self.images.to(device), self.labels.to(device))
 
+    def subset(self, index: Tensor) -> "Split":
+        """The samples at `index` (int64 [K]), numbered anew from 0."""
+        index = index.to(self.labels.device)
+        rows = self.images.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
+        return Split(rows, self.labels[index])
+
     def fingerprint(self) -> str:
         """Names this very set of images and labels: twelve hexadecimal digits."""
-        digest = hashlib.sha256(self.labels.numpy().tobytes())
-        digest.update(self.images.permute(0, 2, 3, 1).contiguous().numpy().data)
+        digest = hashlib.sha256(self.labels.cpu().numpy().tobytes())
+        digest.update(self.images.cpu().permute(0, 2, 3, 1).contiguous().numpy().data)
         return digest.hexdigest()[:12]
 
 

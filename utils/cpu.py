@@ -9,7 +9,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def use_threads(count: int | None) -> int:
-    """Sets the number of computing threads and returns it; by default two at most: more only wait for small networks."""
+    """Sets the number of computing threads and returns it; by default two at most: small networks gain from no more."""
     torch.set_num_threads(count or min(2, os.cpu_count() or 1))
     return torch.get_num_threads()
 

@@ -3,16 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from utils.files import replacing
 from utils.metrics import GROUPS
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
 
 COLORS = dict(zip(GROUPS, ("#4477aa", "#228833", "#ccbb44", "#ee6677"), strict=True))
 CURVES = {
@@ -27,13 +23,13 @@ CURVES = {
 def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
-    plt.close(figure)
 
 
 def learning_curves(folder: Path, records: list[dict[str, Any]]) -> None:
     """Accuracy by group over the epochs, one panel per stage: `learning_curves.png`."""
     stages = sorted({record["stage"] for record in records})
-    figure, axes = plt.subplots(1, len(stages), figsize=(5.5 * len(stages), 4), sharey=True, squeeze=False)
+    figure = Figure(figsize=(5.5 * len(stages), 4))
+    axes = figure.subplots(1, len(stages), sharey=True, squeeze=False)
     for stage, axis in zip(stages, axes[0], strict=True):
         mine = [record for record in records if record["stage"] == stage]
         for key, (title, color) in CURVES.items():
@@ -49,8 +45,9 @@ def learning_curves(folder: Path, records: list[dict[str, Any]]) -> None:
 
 def score_histogram(folder: Path, score: np.ndarray, group: np.ndarray) -> None:
     """Distribution of a selector's score in each group: `score_by_group.png`. The counts are on a log scale."""
-    figure, axis = plt.subplots(figsize=(6, 4))
-    bins = np.linspace(score.min(), max(score.max(), score.min() + 1e-9), 50)
+    figure = Figure(figsize=(6, 4))
+    axis = figure.subplots()
+    bins = np.linspace(score.min(), max(score.max(), score.min() + 1e-9), 50).tolist()
     for g, name in enumerate(GROUPS):
         if (group == g).any():
             axis.hist(score[group == g], bins=bins, histtype="step", label=name, color=COLORS[name], linewidth=1.5)
@@ -71,8 +68,8 @@ def sample_sheet(
     columns, rows = 12, 2
     order = np.argsort(-probability, kind="stable")
     shown = {"most sampled": order[: columns * rows], "least sampled": order[-columns * rows :]}
-    figure = plt.figure(figsize=(columns, 6.4), layout="constrained")
-    for part, (title, members) in zip(figure.subfigures(2, 1), shown.items(), strict=True):
+    figure = Figure(figsize=(columns, 6.4), layout="constrained")
+    for part, (title, members) in zip(np.ravel(figure.subfigures(2, 1)), shown.items(), strict=True):
         part.suptitle(f"{title}: given label (true label)", fontsize=10)
         for axis, i in zip(part.subplots(rows, columns).flat, members, strict=False):
             axis.imshow(images[i].permute(1, 2, 0).numpy())

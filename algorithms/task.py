@@ -1,0 +1,107 @@
+"""What a method gets to work with: settings, given labels, fresh networks, batches and random streams."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from data.batches import Batch, Batches, gather, to_float
+from data.split import Split
+from models.registry import Network, build_network
+from utils.seeds import derive, torch_generator
+
+EVALUATION_BATCH = 500
+OPTIMIZERS = ("SGD", "Adam", "AdamW")
+SCHEDULES = ("StepLR", "MultiStepLR", "CosineAnnealingLR")
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """How one stage is trained, whatever the method."""
+
+    model: str
+    epochs: int
+    batch_size: int
+    opt: str
+    lr: float
+    momentum: float
+    weight_decay: float
+    lr_decay: str
+    lr_decay_rate: float
+    lr_decay_opt: str
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser of `--opt`; Adam gets the weight decay it is told (the authors' code dropped it)."""
+        if self.opt == "SGD":
+            return torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay)
+        return getattr(torch.optim, self.opt)(parameters, self.lr, weight_decay=self.weight_decay)
+
+    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+        """The schedule of `--lr_decay`, stepped once per epoch."""
+        if self.lr_decay == "CosineAnnealingLR":
+            return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.epochs)
+        milestones = [int(epoch) for epoch in self.lr_decay_opt.split(",")]
+        if self.lr_decay == "StepLR":
+            return torch.optim.lr_scheduler.StepLR(optimizer, milestones[0], self.lr_decay_rate)
+        return torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, self.lr_decay_rate)
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a method may know: given labels, never true or bias labels, and no test data.
+
+    train: the current training set, N samples; an earlier stage may have removed some from the original one.
+    seed, stage: name the random streams.
+    noise_rate: share of labels that `--nratio` asks to redraw, which some methods take as known.
+    probabilities: sampling probabilities from an earlier stage, float64 [N], or None for uniform epochs.
+    weights: loss weights from an earlier stage, float32 [N] on the device, or None.
+    """
+
+    train: Split
+    num_classes: int
+    device: torch.device
+    settings: StageSettings
+    seed: int
+    stage: str
+    noise_rate: float = 0.0
+    probabilities: Tensor | None = None
+    weights: Tensor | None = None
+
+    def new_network(self, name: str = "network", num_classes: int | None = None) -> Network:
+        """A fresh network, initialised from the stream `name`: it does not depend on what was drawn before."""
+        channels, height, width = self.train.images.shape[1:]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(self.seed, self.stage, name))
+            network = build_network(self.settings.model, (channels, height, width), num_classes or self.num_classes)
+        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def generator(self, *name: str | int) -> torch.Generator:
+        """The random stream `name` of this stage, on the CPU."""
+        return torch_generator(self.seed, self.stage, *name)
+
+    def batch(self, index: Tensor) -> Batch:
+        """The training samples at `index` (int64 [B]); each call augments anew."""
+        return gather(self.train, index.to(self.train.labels.device), self.device, self.weights)
+
+    def batches(self, order: Tensor) -> Batches:
+        """One epoch over the samples at `order` (int64 [K]), in batches."""
+        return Batches(self.train, order, self.settings.batch_size, self.device, self.weights)
+
+    def over_train(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Applies `function` (images [B, C, H, W] to [B, ...]) to the training images, each once and in order.
+
+        Images are not augmented and there are no gradients; returns [N, ...] on the CPU. The caller chooses between
+        training and evaluation mode.
+        """
+        return over_split(function, self.train, self.device)
+
+
+def over_split(function: Callable[[Tensor], Tensor], split: Split, device: torch.device) -> Tensor:
+    """Applies `function` (images [B, C, H, W] to [B, ...]) to all images of `split`, without gradients."""
+    with torch.inference_mode():
+        parts = [
+            function(to_float(images.to(device, non_blocking=True))) for images in split.images.split(EVALUATION_BATCH)
+        ]
+        joined = torch.cat(parts).cpu()
+    return joined.clone()  # outside inference mode: an ordinary tensor
