@@ -58,7 +58,7 @@ def _asymmetric_reference(labels: Tensor, num_classes: int, rate: float, seed: i
     The authors fix the seed to 888, whatever `--seed` says. Cats turned dogs (3 to 5) are eligible to turn back when
     class 5 is processed, so class 3 loses only about rate * (1 - rate) of its labels.
     """
-    generator = np.random.RandomState(888)  # noqa: NPY002 - the reference's own generator
+    generator = np.random.RandomState(888)
     for label in range(num_classes):
         positions = (labels == label).nonzero().flatten().numpy()
         generator.shuffle(positions)

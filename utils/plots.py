@@ -69,7 +69,9 @@ def sample_sheet(
     order = np.argsort(-probability, kind="stable")
     shown = {"most sampled": order[: columns * rows], "least sampled": order[-columns * rows :]}
     figure = Figure(figsize=(columns, 6.4), layout="constrained")
-    for part, (title, members) in zip(np.ravel(figure.subfigures(2, 1)), shown.items(), strict=True):
+    grid = figure.add_gridspec(2, 1)
+    for row, (title, members) in enumerate(shown.items()):
+        part = figure.add_subfigure(grid[row])
         part.suptitle(f"{title}: given label (true label)", fontsize=10)
         for axis, i in zip(part.subplots(rows, columns).flat, members, strict=False):
             axis.imshow(images[i].permute(1, 2, 0).numpy())
