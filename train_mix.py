@@ -21,7 +21,7 @@ from utils.results import mass_table, result_table, seeds_table
 
 
 def main(argv: list[str]) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         arguments = parse_arguments(argv, "train_mix.py")
