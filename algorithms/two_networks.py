@@ -1,0 +1,24 @@
+"""What methods with two networks that teach each other have in common."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from algorithms.base import Method
+from algorithms.task import Task
+
+
+class TwoNetworks(Method):
+    """Two networks, differently initialised, each with its own optimiser; their averaged logits are the prediction."""
+
+    def __init__(self, task: Task, hparams: Any) -> None:
+        super().__init__(task, hparams)
+        self.partner = task.new_network("partner")
+        self.optimizers.append(task.settings.optimizer(self.partner.parameters()))
+
+    @property
+    def networks(self) -> tuple[nn.Module, nn.Module]:
+        return self.network, self.partner
+
+    def predict(self, images: Tensor) -> Tensor:
+        return (self.network(images) + self.partner(images)) / 2
