@@ -21,7 +21,10 @@ from utils.results import mass_table, result_table, seeds_table
 
 
 def main(argv: list[str]) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    console = logging.StreamHandler(sys.stdout)
+    console.setLevel(logging.INFO)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[console], force=True)
+    logging.getLogger("algorithms").setLevel(logging.DEBUG)  # train.log also gets what a terminal shows as bars
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         arguments = parse_arguments(argv, "train_mix.py")

@@ -92,8 +92,8 @@ def fit(
         history.append({"method": method.name, "epoch": epoch + 1, **record})
         save_tensors(checkpoint, _state(method, schedulers, history))
         on_epoch(history)
+        bar.set_postfix_str(_short(record), refresh=False)
         bar.update()
-        bar.set_postfix_str(_short(record))
         log.log(logging.DEBUG if not bar.disable else logging.INFO, "%s", _line(title, settings.epochs, history[-1]))
     bar.close()
     return history
