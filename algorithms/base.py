@@ -18,9 +18,21 @@ from utils.registry import Registry
 Emission = Literal["probabilities", "weights", "kept"]
 
 
-def hparam(default: Any, *, help: str, search: list | None = None, low: float | None = None, high: float | None = None):
-    """Declares a hyper-parameter: its default, what it is, its search space and its bounds (both inclusive)."""
-    return field(default=default, metadata={"help": help, "search": search or [default], "low": low, "high": high})
+def hparam(
+    default: Any,
+    *,
+    help: str,
+    search: list | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    after_training: bool = False,
+):
+    """Declares a hyper-parameter: its default, what it is, its search space and its bounds (both inclusive).
+
+    `after_training` says that a selector uses it in `select` only, so that values of it can share one trained selector.
+    """
+    about = {"help": help, "search": search or [default], "low": low, "high": high, "after_training": after_training}
+    return field(default=default, metadata=about)
 
 
 class Method(nn.Module):

@@ -41,7 +41,11 @@ class Deneb(Method):
         )
         warmup: int = hparam(1, search=[0, 5, 10], low=0, help="epochs on everything before the mixture filters")
         tau: float = hparam(
-            1.0, search=[0.5, 1, 5, 10, 20], low=1e-3, help="temperature of the entropy; lower sharpens"
+            1.0,
+            search=[0.5, 1, 5, 10, 20],
+            low=1e-3,
+            after_training=True,
+            help="temperature of the entropy; lower sharpens",
         )
 
     def begin_epoch(self, epoch: int) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from data.load import DataSettings, load_dataset
 from data.split import Dataset, Split
 from utils import plots
 from utils.errors import RunError
-from utils.files import save_tensors, write_json
+from utils.files import load_tensors, save_tensors, write_json
 from utils.metrics import best_epoch, selection_quality
 from utils.results import record_csv
 from utils.run_folder import RunFolder
@@ -223,37 +223,39 @@ def _task(config: RunConfig, stage: StageConfig, train: Split, num_classes: int)
 def _select(
     config: RunConfig, stage: StageConfig, train: Split, evaluate: Evaluator, on_epoch: Callable
 ) -> tuple[Selection, dict[str, Any], list[Record]]:
-    """Trains a selector, or takes the selection that an equal earlier run left in the folder named by its key."""
-    fingerprint = train.fingerprint()
-    described = {
-        **stage.as_dict(),
+    """Trains a selector, or loads the one that an equal earlier stage left in the folder named by its key; selects."""
+    cls, fingerprint = methods[stage.method], train.fingerprint()
+    described = stage.as_dict() | {
+        "hparams": {
+            declared.name: getattr(stage.hparams, declared.name)
+            for declared in fields(cls.Hparams)
+            if not declared.metadata["after_training"]
+        },
         "seed": config.data.seed,
         "noise_rate": config.data.nratio,
         "train": fingerprint,
-        "valid": evaluate.valid.fingerprint(),
     }
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
-    folder = RunFolder(config.log_dir / config.dataset_name / "selections" / f"{stage.method}-{key}")
+    folder = RunFolder(config.log_dir / config.dataset_name / "selectors" / f"{stage.method}-{key}")
+    method = cls(_task(config, stage, train, evaluate.dataset.num_classes), stage.hparams).to(config.device)
     with folder.locked(wait=True):
         finished = folder.start(described, config.overwrite)
-        if finished is not None:
-            log.info("%s: reusing the selection in %s", stage.method, folder.path)
-            selection = Selection.load(folder / "selection.npz", fingerprint)
-            return selection, {**stage.as_dict(), "seconds": finished["seconds"], "reused": True}, finished["history"]
-        write_json(folder / "config.json", {"arguments": described})
-        cls = methods[stage.method]
-        method = cls(_task(config, stage, train, evaluate.dataset.num_classes), stage.hparams).to(config.device)
-        history = fit(method, evaluate, folder.checkpoint, on_epoch, stage.method)
-        assert cls.emits is not None
-        method.eval()
-        values, score = method.select()
-        predictions = over_split(method.predict, evaluate.valid, config.device).argmax(1)
-        selection = Selection(cls.emits, values, score, fingerprint, predictions)
-        selection.save(folder / "selection.npz")
-        save_tensors(folder / "model.pt", method.state_dict())
-        seconds = sum(record["seconds"] for record in history)
-        folder.finish({"seconds": seconds, "history": history})
-    return selection, {**stage.as_dict(), "seconds": seconds, "reused": False}, history
+        if finished is None:
+            write_json(folder / "config.json", {"arguments": described})
+            history = fit(method, evaluate, folder.checkpoint, on_epoch, stage.method)
+            save_tensors(folder / "model.pt", method.state_dict())
+            folder.finish({"history": history})
+        else:
+            log.info("%s: taking the trained selector in %s", stage.method, folder.path)
+            history = finished["history"]
+            method.load_state_dict(load_tensors(folder / "model.pt"))
+    method.eval()
+    assert cls.emits is not None
+    values, score = method.select()
+    predictions = over_split(method.predict, evaluate.valid, config.device).argmax(1)
+    seconds = sum(record["seconds"] for record in history)
+    outcome = {**stage.as_dict(), "seconds": seconds, "reused": finished is not None}
+    return Selection(cls.emits, values, score, fingerprint, predictions), outcome, history
 
 
 def _place(split: Split, device: torch.device) -> Split:

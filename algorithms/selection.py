@@ -44,7 +44,7 @@ class Selection:
         return self.values.double() / self.values.double().sum()
 
     def save(self, path: Path, **more: np.ndarray) -> None:
-        """Writes `path` (.npz); `more` arrays are stored beside it for the reader, and ignored when loading."""
+        """Writes `path` (.npz), readable without unpickling; `more` arrays are stored beside it."""
         arrays = {"values": self.values, "score": self.score, "valid_prediction": self.valid_predictions}
         arrays["probability"] = self.share_of_draws()
         with replacing(path) as temporary, open(temporary, "wb") as file:
@@ -56,23 +56,3 @@ class Selection:
                 **{name: tensor.numpy() for name, tensor in arrays.items()},
                 **more,
             )
-
-    @classmethod
-    def load(cls, path: Path, fingerprint: str) -> "Selection":
-        """Reads a selection and refuses one that was made for other images or labels."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                values, score, predictions = (
-                    torch.from_numpy(file[name]) for name in ("values", "score", "valid_prediction")
-                )
-                selection = cls(str(file["kind"]), values, score, str(file["fingerprint"]), predictions)  # type: ignore[arg-type]
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise RunError(
-                f"cannot read the selection {path}: {error}. Remove its folder to train it again."
-            ) from error
-        if selection.fingerprint != fingerprint:
-            raise RunError(
-                f"the selection {path} was made for training data {selection.fingerprint}, "
-                f"but this run's is {fingerprint}."
-            )
-        return selection

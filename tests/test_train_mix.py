@@ -106,7 +106,11 @@ def test_another_learner_reuses_the_selection(train, run_folder, monkeypatch):
     assert first["stages"][0]["mass"] == second["stages"][0]["mass"]
     assert len(read_lines(run_folder("deneb_vanilla") / "metrics.jsonl")) == 4
     train("--alg", "deneb_vanilla", "--epochs", 2, "--tau", 2, "--run_name", "tau2")
-    assert trained == ["vanilla", "deneb", "vanilla"]
+    assert trained == ["vanilla", "vanilla"], "the temperature matters only after training"
+    third = json.loads((run_folder("deneb_vanilla", "0_tau2") / "result.json").read_text())
+    assert third["stages"][0]["mass"] != first["stages"][0]["mass"]
+    train("--alg", "deneb_vanilla", "--epochs", 2, "--warmup", 0, "--run_name", "warmup0")
+    assert trained == ["vanilla", "vanilla", "deneb", "vanilla"]
 
 
 def test_other_arguments_in_the_same_folder_are_refused_by_name(train, run_folder):
