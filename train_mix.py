@@ -11,7 +11,9 @@ import logging
 import shlex
 import signal
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
+
+import torch
 
 from algorithms.arguments import listing, parse_arguments, resolve
 from algorithms.pipeline import RunConfig, run
@@ -41,6 +43,12 @@ def main(argv: list[str]) -> int:
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except torch.OutOfMemoryError:
+        print("error: the GPU's memory is full. Lower --batch_size, or use --gpu cpu.", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, a folder without permission
+        print(f"error: {error}. Free the place or choose another --log_dir.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         command = shlex.join(["python", "train_mix.py", *argv])
         print(f"\ninterrupted; every finished epoch is saved. To continue: {command}", file=sys.stderr)
@@ -48,18 +56,21 @@ def main(argv: list[str]) -> int:
     if len(results) > 1:
         print(f"\nseeds {results[0]['seed']} to {results[-1]['seed']}, accuracy in %\n{seeds_table(results)}")
     if config.alg != "vanilla":
-        print(f"\nthe baseline to compare with: {baseline(argv)}")
+        data = config.data
+        print(
+            "\nThe baseline to compare with: python train_mix.py --alg vanilla "
+            f"--dataset {data.dataset} --data_dir {data.data_dir} --bratio {data.bratio} --nratio {data.nratio} "
+            f"--seed {arguments.seed}"
+        )
     return 0
 
 
 def train(config: RunConfig) -> dict:
     """One run, with what a reader wants to see before and after it."""
-    print(f"{config.alg} on {config.dataset_name}, seed {config.data.seed}, in {config.folder} ({config.device})")
-    arguments = config.arguments()
-    print(
-        "  "
-        + "  ".join(f"{name}={value}" for name, value in arguments.items() if name not in ("alg", "dataset", "seed"))
-    )
+    print(f"{config.alg} on {config.dataset_name}, seed {config.data.seed}, {config.device}, in {config.folder}")
+    print(f"  data: {assignments(asdict(config.data))}")
+    for stage in config.stages:
+        print(f"  {stage.method}: {assignments(asdict(stage.hparams) | asdict(stage.settings))}")
     result = run(config)
     for stage in result["stages"][:-1]:
         print(f"\nshare of each group, in %\n{mass_table(stage)}")
@@ -70,22 +81,8 @@ def train(config: RunConfig) -> dict:
     return result
 
 
-def baseline(argv: list[str]) -> str:
-    """The same command with plain training, as far as flags are shared."""
-    shared = (
-        "--gpu",
-        "--bratio",
-        "--nratio",
-        "--dataset",
-        "--model",
-        "--opt",
-        "--seed",
-        "--indep_run",
-        "--data_dir",
-        "--log_dir",
-    )
-    kept = [part for flag, value in zip(argv, [*argv[1:], ""], strict=True) if flag in shared for part in (flag, value)]
-    return shlex.join(["python", "train_mix.py", *kept, "--alg", "vanilla"])
+def assignments(values: dict) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
 
 
 if __name__ == "__main__":
