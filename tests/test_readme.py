@@ -1,0 +1,38 @@
+"""What the README shows works: its commands parse and resolve, and its example method trains."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import train_mix
+from algorithms.arguments import parse_arguments, resolve
+from algorithms.base import methods
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    shlex.split(line, comments=True)[2:]
+    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for line in block.replace("pip install -r requirements.txt && ", "").splitlines()
+    if line.startswith("python train_mix.py") or "&& python train_mix.py" in line
+]
+
+
+def test_the_readme_shows_commands():
+    assert len(COMMANDS) >= 7
+
+
+@pytest.mark.parametrize("arguments", [command for command in COMMANDS if "--help" not in command], ids=" ".join)
+def test_commands_parse_and_resolve(arguments):
+    assert resolve(parse_arguments(arguments, "train_mix.py")).stages
+
+
+def test_the_example_method_trains(tmp_path, monkeypatch):
+    code = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "@method" in block)
+    methods.names()
+    monkeypatch.setattr(methods, "_things", dict(methods._things))
+    exec(compile(code, "README.md", "exec"), {"__name__": "algorithms.smooth"})
+    arguments = ["--alg", "smooth", "--epsilon", "0.2", "--epochs", "1", "--no_figures", "--log_dir", str(tmp_path)]
+    assert train_mix.main(arguments) == 0
+    assert (tmp_path / "colored_digits/smooth/0.1_0.05/0/result.json").exists()
