@@ -90,7 +90,12 @@ def _add_hparams(parser: Parser, stages: list[type[Method]]) -> None:
         if fields[position]:
             group = parser.add_argument_group(f"hyper-parameters of {method.name}")
         for name, declared in fields[position].items():
-            details = {"type": _hparam_type(declared), "help": declared.metadata["help"], "default": argparse.SUPPRESS}
+            details = {
+                "type": _hparam_type(declared),
+                "choices": declared.metadata["choices"],
+                "help": declared.metadata["help"],
+                "default": argparse.SUPPRESS,
+            }
             shared = any(name in other for at, other in enumerate(fields) if at != position)
             if shared:
                 parser.elsewhere[f"--{name}"] = f"several stages have it; say --first.{name} or --second.{name}."
@@ -168,11 +173,7 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
             if flag.split(".")[0] in STAGES and given[flag] is not None:
                 raise UsageError(f"--{flag}: --alg {arguments.alg} has a single stage; say --{flag.split('.')[1]}.")
     stages = tuple(
-        StageConfig(
-            name,
-            _hparams(methods[name], given, STAGES[position]),
-            _settings(given, defaults, STAGES[position], selector=position < len(names) - 1),
-        )
+        _stage(methods[name], given, defaults, STAGES[position], selector=position < len(names) - 1)
         for position, name in enumerate(names)
     )
     return RunConfig(
@@ -197,6 +198,12 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
         figures=not arguments.no_figures,
         tensorboard=arguments.tensorboard,
     )
+
+
+def _stage(method: type[Method], given: dict[str, Any], defaults: Defaults, stage: str, selector: bool) -> StageConfig:
+    hparams = _hparams(method, given, stage)
+    settings = method.stage_settings(_settings(given, defaults, stage, selector), hparams)
+    return StageConfig(method.name, hparams, settings)
 
 
 def _hparams(method: type[Method], given: dict[str, Any], stage: str) -> Any:

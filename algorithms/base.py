@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from algorithms.task import Task
+from algorithms.task import StageSettings, Task
 from data.batches import Batch, shuffled, weighted_draws
 from utils.registry import Registry
 
@@ -25,14 +25,15 @@ def hparam(
     search: list | None = None,
     low: float | None = None,
     high: float | None = None,
+    choices: tuple[str, ...] | None = None,
     after_training: bool = False,
 ):
-    """Declares a hyper-parameter: its default, what it is, its search space and its bounds (both inclusive).
+    """Declares a hyper-parameter: its default, what it is, its search space and its bounds (both inclusive) or choices.
 
     `after_training` says that a selector uses it in `select` only, so that values of it can share one trained selector.
     """
-    about = {"help": help, "search": search or [default], "low": low, "high": high, "after_training": after_training}
-    return field(default=default, metadata=about)
+    about = {"help": help, "search": search or [default], "low": low, "high": high, "choices": choices}
+    return field(default=default, metadata={**about, "after_training": after_training})
 
 
 class Method(nn.Module):
@@ -55,6 +56,11 @@ class Method(nn.Module):
     @dataclass(frozen=True)
     class Hparams:
         pass
+
+    @classmethod
+    def stage_settings(cls, settings: StageSettings, hparams: Any) -> StageSettings:
+        """The settings that this method's stage really runs with, where its hyper-parameters have a say in them."""
+        return settings
 
     def __init__(self, task: Task, hparams: Any) -> None:
         super().__init__()
