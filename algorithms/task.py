@@ -88,6 +88,10 @@ class Task:
         """One epoch over the samples at `order` (int64 [K]), in batches."""
         return Batches(self.train, order, self.settings.batch_size, self.device, self.weights)
 
+    def steps_per_epoch(self) -> int:
+        """Updates in an epoch over the whole training set."""
+        return len(self.batches(torch.arange(len(self.train))))
+
     def over_train(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Applies `function` (images [B, C, H, W] to [B, ...]) to the training images, each once and in order.
 
