@@ -1,10 +1,15 @@
-"""Results as people read them: the table at the end of a run, mean and deviation over seeds, the authors' CSV."""
+"""Results as people read them: the table at the end of a run, mean and deviation over seeds, the authors' CSV.
+
+python -m utils.results log/    # every finished run below log/, as one Markdown table
+"""
 
 import statistics
+import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from utils.files import write_text
+from utils.files import read_json, write_text
 
 ACCURACIES = {
     "test_accuracy": "unbiased",
@@ -40,16 +45,47 @@ def mass_table(stage: dict[str, Any]) -> str:
     )
 
 
+def mean_and_deviation(values: list[float | None]) -> str:
+    """Of fractions, in percent: the mean, and the sample standard deviation where there are two or more."""
+    known = [100 * value for value in values if value is not None]
+    spread = f" ± {statistics.stdev(known):.1f}" if len(known) > 1 else ""
+    return f"{statistics.mean(known):.1f}{spread}" if known else "n/a"
+
+
 def seeds_table(results: list[dict[str, Any]]) -> str:
     """Mean and standard deviation over runs, in percent."""
     lines = [f"{f'n = {len(results)}':>13} " + "".join(f"{title:>16}" for title in ACCURACIES.values())]
     for when in ("end", "best"):
-        cells = []
-        for key in ACCURACIES:
-            values = [100 * result[when][key] for result in results if result[when][key] is not None]
-            spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.1f}{spread}" if values else "n/a")
+        cells = [mean_and_deviation([result[when][key] for result in results]) for key in ACCURACIES]
         lines.append(f"{when:>13} " + "".join(f"{cell:>16}" for cell in cells))
+    return "\n".join(lines)
+
+
+def collected(folder: Path) -> str:
+    """A Markdown table of the finished runs below `folder`: a row per data set, ratios, method and run name."""
+    rows = defaultdict(list)
+    for path in sorted(folder.rglob("result.json")):
+        result = read_json(path)
+        if "end" in result:  # a selector's folder has a result without accuracies
+            dataset, alg, ratios, seed = path.parent.parts[-4:]
+            rows[dataset, ratios, alg, "_".join(seed.split("_")[1:])].append(result)
+    accuracies = ("test_accuracy", "test_aligned", "test_conflicting")
+    titles = [f"{ACCURACIES[key]}, {when}" for when in ("end", "best") for key in accuracies]
+    lines = [
+        "| data set | nratio_bratio | method | n | " + " | ".join(titles) + " | seconds | MB |",
+        "|" + "---|" * (6 + len(titles)),
+    ]
+    for (dataset, ratios, alg, name), results in sorted(rows.items()):
+        cells = [mean_and_deviation([result[when][key] for result in results])
+                 for when in ("end", "best") for key in accuracies]  # fmt: skip
+        seconds = statistics.mean(sum(stage["seconds"] for stage in result["stages"]) for result in results)
+        memory = max(result["peak_memory_bytes"] for result in results) / 1e6
+        title = f"{alg} ({name})" if name else alg
+        lines.append(
+            f"| {dataset} | {ratios} | {title} | {len(results)} | "
+            + " | ".join(cells)
+            + f" | {seconds:.0f} | {memory:.0f} |"
+        )
     return "\n".join(lines)
 
 
@@ -63,3 +99,9 @@ def record_csv(path: Path, result: dict[str, Any]) -> None:
             value = result[when.lower()][key]
             rows[f"{result['seed']}_{when}{group}"] = "" if value is None else f"{100 * value:.6g}"
     write_text(path, "".join(f"{key},{value}\n" for key, value in rows.items()))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+        sys.exit("usage: python -m utils.results FOLDER")
+    print(collected(Path(sys.argv[1])))
