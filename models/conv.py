@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from models.dropout import HalfDropout
 from models.registry import Network, networks
 
-SMALLEST = 16
+SMALLEST = 25
 """Smaller images leave nothing for the third convolution."""
 
 
