@@ -63,6 +63,15 @@ def test_forget_rate(make, given, wanted):
     assert make("coteaching", forget_rate=given).final_rate() == pytest.approx(wanted)
 
 
+def test_each_network_is_trained_on_what_the_other_picks(make):
+    method, batch = make("coteaching"), make("coteaching").task.batch(torch.arange(8))
+    method.begin_epoch(0)
+    mine, other = torch.eye(8)[3], torch.eye(8)[5]
+    with patch.object(method, "picks", return_value=[mine, other]):
+        loss, logits = method.step(batch)
+    torch.testing.assert_close(loss, F.cross_entropy(logits, batch.labels, reduction="none")[5])
+
+
 def test_keeps_what_both_networks_find_easy(make):
     method = make("coteaching", forget_rate=0.25).eval()
     task, size = method.task, len(method.task.train)

@@ -41,3 +41,11 @@ def test_the_targets_pass_no_gradient(close):
     p = logits.detach().softmax(1)
     inner = (targets * p).sum()
     close(torch.autograd.grad(penalty.sum(), logits)[0], -p * (targets - inner) / (1 - inner))
+
+
+def test_an_earlier_stage_s_weights_scale_the_cross_entropy_only(make, close):
+    """With weights of zero the penalty is left: at the first visit t = 0.3 p / sum(p)."""
+    method = make("elr", weights=torch.zeros(96))
+    loss, logits = method.step(method.task.batch(torch.arange(16)))
+    p = logits.softmax(1).clamp(1e-4, 1 - 1e-4)
+    close(loss, 3 * torch.log(1 - 0.3 * (p * p).sum(1) / p.sum(1)).mean(), rtol=1e-5)

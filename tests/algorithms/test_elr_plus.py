@@ -93,3 +93,10 @@ def test_warm_up_is_cross_entropy_without_mixup(make):
     method.step(method.task.batch(torch.arange(16)))
     assert torch.equal(method.mixing.get_state(), state)
     assert method.histories[:, :16].sum(2).allclose(torch.tensor(1 - method.hparams.beta))
+
+
+def test_an_earlier_stage_s_weights_scale_the_cross_entropy_only(make):
+    method = make("elr+", warmup=0, weights=torch.zeros(96))
+    method.begin_epoch(0)
+    loss, _ = method.step(method.task.batch(torch.arange(16)))
+    assert loss < 0  # the penalty is left

@@ -44,3 +44,11 @@ def test_extreme_logits(dtype):
     losses = symmetric_cross_entropy(logits, torch.tensor([0, 0]), 0.1, 1.0, FLOOR)
     assert losses.tolist() == pytest.approx([0, 0.1 * 600 + 4], abs=1e-4)
     assert torch.isfinite(torch.autograd.grad(losses.sum(), logits)[0]).all()
+
+
+def test_the_method_s_defaults_are_the_paper_s(make, close):
+    method = make("sce")
+    batch = method.task.batch(torch.arange(16))
+    loss, logits = method.step(batch)
+    p = logits.softmax(1).gather(1, batch.labels[:, None]).squeeze(1)
+    close(loss, (0.1 * -p.log() + 4 * (1 - p)).mean(), rtol=1e-5)
