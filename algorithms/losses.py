@@ -123,7 +123,6 @@ def head_gradient_norms(logits: Tensor, labels: Tensor, features: Tensor) -> Ten
     Returns:
         float [B].
     """
-    own = labels.unsqueeze(1)
-    log_probabilities = F.log_softmax(logits, dim=1)
-    residual = log_probabilities.exp().scatter(1, own, log_probabilities.gather(1, own).expm1())  # exact near p_y = 1
-    return residual.norm(dim=1) * (features.square().sum(1) + 1).sqrt()
+    others = logits.softmax(1).scatter(1, labels.unsqueeze(1), 0)  # their sum keeps the digits that 1 - p_y loses
+    residual = (others.square().sum(1) + others.sum(1).square()).sqrt()
+    return residual * (features.square().sum(1) + 1).sqrt()
