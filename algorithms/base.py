@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from algorithms.task import StageSettings, Task
-from data.batches import Batch, shuffled, weighted_draws
+from data.batches import Batch
 from utils.registry import Registry
 
 Emission = Literal["probabilities", "weights", "kept"]
@@ -75,13 +75,9 @@ class Method(nn.Module):
     def batches(self, epoch: int) -> Iterable[Batch]:
         """The epoch's batches: weighted draws if an earlier stage gave probabilities, else each sample once.
 
-        An epoch of weighted draws has as many as there are training samples.
+        An epoch of weighted draws has as many as there are samples to choose from.
         """
-        task, generator = self.task, self.task.generator("order", epoch)
-        if task.probabilities is not None:
-            return task.batches(weighted_draws(task.probabilities, len(task.train), generator))
-        subset = torch.arange(len(task.train)) if self.training_subset is None else self.training_subset
-        return task.batches(shuffled(subset, generator))
+        return self.task.batches(self.task.order(self.task.generator("order", epoch), self.training_subset))
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One update; returns the detached mean loss and the logits [B, C] it came from, without synchronising."""

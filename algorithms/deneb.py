@@ -23,7 +23,7 @@ from torch import Tensor
 
 from algorithms.base import Batch, Method, hparam, method
 from algorithms.losses import as_probabilities, prediction_entropy
-from algorithms.mixture import clean_probability
+from algorithms.mixture import clean_probability, keep
 
 
 @method("deneb")
@@ -66,9 +66,3 @@ class Deneb(Method):
     def select(self) -> tuple[Tensor, Tensor]:
         entropy = prediction_entropy(self.task.over_train(self.predict).double(), self.hparams.tau)
         return as_probabilities(entropy), entropy
-
-
-def keep(clean: Tensor, threshold: float) -> Tensor:
-    """Positions where `clean` (float [N]) exceeds `threshold`; all positions if fewer than two do."""
-    kept = (clean > threshold).nonzero().flatten()
-    return kept if len(kept) > 1 else torch.arange(len(clean))

@@ -71,8 +71,12 @@ def update_history(history: Tensor, index: Tensor, rows: Tensor, beta: float) ->
     Args:
         history: float [N, C], changed in place. rows: [B, C]. index: int64 [B].
     """
-    position = torch.arange(len(index), device=index.device)
-    last = torch.where(index[:, None] == index, position, -1).amax(1)
-    updated = (beta * history[index] + (1 - beta) * rows)[last]
+    updated = (beta * history[index] + (1 - beta) * rows)[last_occurrence(index)]
     history[index] = updated
     return updated
+
+
+def last_occurrence(index: Tensor) -> Tensor:
+    """For each row the last position that holds the same number: int64 [B] to [B]."""
+    position = torch.arange(len(index), device=index.device)
+    return torch.where(index[:, None] == index, position, -1).amax(1)

@@ -1,10 +1,13 @@
-"""Which samples look clean: a two-component Gaussian mixture over per-sample losses (DivideMix, DENEB)."""
+"""Which samples look clean: two-component Gaussian mixtures over per-sample numbers (DivideMix, DENEB, FINE)."""
 
 import warnings
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
+from torch import Tensor
 
 from utils.errors import RunError
 
@@ -32,11 +35,34 @@ def clean_probability(losses: np.ndarray, seed: int = 0) -> np.ndarray:
     """
     if not np.isfinite(losses).all():
         raise RunError("a training sample's loss is not finite: the model has diverged. Lower --lr.")
-    normalised = min_max(np.asarray(losses, np.float64)).reshape(-1, 1)
-    if not normalised.any():
-        return np.ones(len(normalised))
-    mixture = GaussianMixture(2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=seed)
+    normalised = min_max(np.asarray(losses, np.float64))
+    return component_posterior(normalised, "lower", seed, max_iter=10, tol=1e-2, reg_covar=5e-4)
+
+
+def component_posterior(
+    values: np.ndarray, side: Literal["lower", "upper"], seed: int = 0, **settings: Any
+) -> np.ndarray:
+    """Posterior of one component of a two-component Gaussian mixture fitted to `values`.
+
+    Args:
+        values: float64 [N].
+        side: the component with the smaller or with the larger mean.
+        seed: of the mixture's initialisation.
+        settings: of scikit-learn's GaussianMixture.
+
+    Returns:
+        float64 [N] in [0, 1]; all one where the values differ by less than 1e-6, or there is only one.
+    """
+    if np.ptp(values) < 1e-6:
+        return np.ones(len(values))
+    mixture = GaussianMixture(2, random_state=seed, **settings)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # ten iterations are the method's, converged or not
-        posterior = mixture.fit(normalised).predict_proba(normalised)
-    return posterior[:, mixture.means_.argmin()]
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the few iterations are the methods', converged or not
+        posterior = mixture.fit(values[:, None]).predict_proba(values[:, None])
+    return posterior[:, mixture.means_.argmin() if side == "lower" else mixture.means_.argmax()]
+
+
+def keep(clean: Tensor, threshold: float) -> Tensor:
+    """Positions where `clean` (float [N]) exceeds `threshold`; all positions if fewer than two do."""
+    kept = (clean > threshold).nonzero().flatten()
+    return kept if len(kept) > 1 else torch.arange(len(clean))

@@ -1,12 +1,14 @@
 """What a method gets to work with: settings, given labels, fresh networks, batches and random streams."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from data.batches import Batch, Batches, gather, to_float
+from algorithms.losses import as_probabilities
+from data.batches import Batch, Batches, gather, shuffled, to_float, weighted_draws
 from data.split import Split
 from models.registry import Network, build_network
 from utils.seeds import derive, torch_generator
@@ -71,10 +73,16 @@ class Task:
     def new_network(self, name: str = "network", num_classes: int | None = None) -> Network:
         """A fresh network, initialised from the stream `name`: it does not depend on what was drawn before."""
         channels, height, width = self.train.images.shape[1:]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(self.seed, self.stage, name))
+        with self.initialising(name):
             network = build_network(self.settings.model, (channels, height, width), num_classes or self.num_classes)
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @contextmanager
+    def initialising(self, name: str) -> Iterator[None]:
+        """Modules built within draw their initial weights from the stream `name`."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(self.seed, self.stage, name))
+            yield
 
     def generator(self, *name: str | int) -> torch.Generator:
         """The random stream `name` of this stage, on the CPU."""
@@ -84,9 +92,25 @@ class Task:
         """The training samples at `index` (int64 [B]); each call augments anew."""
         return gather(self.train, index.to(self.train.labels.device), self.device, self.weights)
 
-    def batches(self, order: Tensor) -> Batches:
-        """One epoch over the samples at `order` (int64 [K]), in batches."""
-        return Batches(self.train, order, self.settings.batch_size, self.device, self.weights)
+    def batches(self, order: Tensor, batch_size: int | None = None) -> Batches:
+        """One epoch over the samples at `order` (int64 [K]), in batches of the run's size unless another is given."""
+        return Batches(self.train, order, batch_size or self.settings.batch_size, self.device, self.weights)
+
+    def order(self, generator: torch.Generator, subset: Tensor | None = None, count: int | None = None) -> Tensor:
+        """Which samples an epoch serves, int64 [count]: weighted draws if an earlier stage gave probabilities.
+
+        Otherwise each sample once, in random order, and again from the start for as long as `count` asks.
+
+        Args:
+            subset: positions to choose from, int64 [K]; all by default. Probabilities are renormalised within it.
+            count: K by default.
+        """
+        subset = torch.arange(len(self.train)) if subset is None else subset
+        count = len(subset) if count is None else count
+        if self.probabilities is not None:
+            return subset[weighted_draws(as_probabilities(self.probabilities[subset]), count, generator)]
+        rounds = -(-count // len(subset))
+        return torch.cat([shuffled(subset, generator) for _ in range(rounds)])[:count]
 
     def steps_per_epoch(self) -> int:
         """Updates in an epoch over the whole training set."""

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from algorithms.base import Method
 from algorithms.task import Task
+from models.registry import Network
 
 
 class TwoNetworks(Method):
@@ -17,7 +18,7 @@ class TwoNetworks(Method):
         self.optimizers.append(task.settings.optimizer(self.partner.parameters()))
 
     @property
-    def networks(self) -> tuple[nn.Module, nn.Module]:
+    def networks(self) -> tuple[Network, Network]:
         return self.network, self.partner
 
     def predict(self, images: Tensor) -> Tensor:

@@ -11,10 +11,12 @@ from utils.registry import Registry
 class Network(nn.Module):
     """A classifier in two parts.
 
-    `extract` maps images [B, C, H, W] to features [B, feature_dim]; `predict` maps features to logits [B, classes].
+    `extract` maps images [B, C, H, W] to features [B, feature_dim]; `predict` maps features to logits [B, classes],
+    with `fc` as its only layer with parameters.
     """
 
     feature_dim: int
+    fc: nn.Linear
 
     def extract(self, images: Tensor) -> Tensor:
         raise NotImplementedError
