@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from data.split import Clean, Source
@@ -47,17 +47,16 @@ def write_pt(source: Source, train_file: Path, test_file: Path) -> tuple[dict, d
 
 
 def _clean_from_dict(file: dict, split: str, path: Path) -> Clean:
-    try:
-        part = file[split]
-        data, labels = part["data"], part["label"].long()
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{path}: expected {split}: {{data, label, b_label}} with tensors; {error!r}.") from error
-    bias = part.get("b_label")
+    part = file.get(split) if isinstance(file, dict) else None
+    data, labels, bias = (part.get(key) if isinstance(part, dict) else None for key in ("data", "label", "b_label"))
+    if not isinstance(data, Tensor) or not isinstance(labels, Tensor):
+        raise RunError(f"{path}: expected {split}: {{data, label, b_label}} with tensors.")
+    labels = labels.long()
     bias = bias.long() if isinstance(bias, Tensor) else torch.full_like(labels, -1)
-    if data.dim() != 4 or not len(data) == len(labels) == len(bias):
+    if data.dim() != 4 or labels.dim() != 1 or not data.shape[:1] == labels.shape == bias.shape:
         raise RunError(
-            f"{path}, {split}: data is {list(data.shape)} with {len(labels)} labels and {len(bias)} bias labels; "
-            "wanted [N, C, H, W] and N of each."
+            f"{path}, {split}: data is {list(data.shape)}, labels {list(labels.shape)}, bias labels "
+            f"{list(bias.shape)}; wanted [N, C, H, W], [N] and [N]."
         )
     if data.dtype != torch.uint8:
         low, high = data.aminmax() if len(data) else (torch.zeros(()), torch.zeros(()))
@@ -100,7 +99,7 @@ def _labels_from_name(path: Path) -> tuple[int, int]:
         pair = int(label), int(bias)
     except ValueError:
         raise RunError(f"{path}: the name must end in _<label>_<bias label> (such as 17_3_5.png).") from None
-    if path.parent.name.isdigit() and int(path.parent.name) != pair[0]:
+    if path.parent.name.isdecimal() and int(path.parent.name) != pair[0]:
         raise RunError(f"{path}: the folder says class {path.parent.name}, the name says {pair[0]}.")
     for kind, fits in (("align", pair[0] == pair[1]), ("conflict", pair[0] != pair[1])):
         if kind in (path.parent.name, path.parent.parent.name) and not fits:
@@ -122,5 +121,5 @@ def _decode(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
+    except Exception as error:  # besides OSError, Pillow raises SyntaxError and ValueError for damaged files
         raise RunError(f"cannot read the image {path}: {error}.") from error
