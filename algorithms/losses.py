@@ -124,5 +124,5 @@ def head_gradient_norms(logits: Tensor, labels: Tensor, features: Tensor) -> Ten
         float [B].
     """
     others = logits.softmax(1).scatter(1, labels.unsqueeze(1), 0)  # their sum keeps the digits that 1 - p_y loses
-    residual = (others.square().sum(1) + others.sum(1).square()).sqrt()
-    return residual * (features.square().sum(1) + 1).sqrt()
+    residual = torch.cat([others, others.sum(1, keepdim=True)], dim=1)
+    return residual.norm(dim=1) * (features.square().sum(1) + 1).sqrt()
