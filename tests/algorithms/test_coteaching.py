@@ -72,6 +72,14 @@ def test_each_network_is_trained_on_what_the_other_picks(make):
     torch.testing.assert_close(loss, F.cross_entropy(logits, batch.labels, reduction="none")[5])
 
 
+def test_predicts_the_mean_of_the_logits(make):
+    method = make("coteaching").eval()
+    images = method.task.batch(torch.arange(4)).images
+    first, second = (network(images) for network in method.networks)
+    assert not torch.equal(first, second)
+    torch.testing.assert_close(method.predict(images), (first + second) / 2)
+
+
 def test_keeps_what_both_networks_find_easy(make):
     method = make("coteaching", forget_rate=0.25).eval()
     task, size = method.task, len(method.task.train)

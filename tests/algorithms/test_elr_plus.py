@@ -100,3 +100,9 @@ def test_an_earlier_stage_s_weights_scale_the_cross_entropy_only(make):
     method.begin_epoch(0)
     loss, _ = method.step(method.task.batch(torch.arange(16)))
     assert loss < 0  # the penalty is left
+
+
+def test_updates_are_counted_from_the_start_of_training(make):
+    method = make("elr+")
+    method.begin_epoch(2)
+    assert method.updates == 6  # 96 samples in batches of 32
