@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,4 +63,5 @@ def mnist_dir(tmp_path):
         pytest.skip(f"the real MNIST is not here: {MNIST_RAW} is missing")
     (tmp_path / "MNIST").mkdir()
     (tmp_path / "MNIST" / "raw").symlink_to(MNIST_RAW, target_is_directory=True)
-    return tmp_path
+    yield tmp_path
+    shutil.rmtree(tmp_path)  # its cache of 165 MB
