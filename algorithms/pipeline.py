@@ -25,6 +25,7 @@ from algorithms.selection import Selection
 from algorithms.task import StageSettings, Task, over_split
 from algorithms.trainer import Evaluator, Record, fit
 from data.load import DataSettings, load_dataset
+from data.noise import expected_rate
 from data.split import Dataset, Split
 from utils import plots
 from utils.errors import RunError
@@ -216,8 +217,12 @@ def _task(config: RunConfig, stage: StageConfig, train: Split, num_classes: int)
         stage.settings,
         config.data.seed,
         stage.method,
-        noise_rate=config.data.nratio,
+        noise_rate=_noise_rate(config.data, num_classes),
     )
+
+
+def _noise_rate(data: DataSettings, num_classes: int) -> float:
+    return expected_rate(num_classes, data.nratio, data.noise_type, data.noise_style)
 
 
 def _select(
@@ -232,7 +237,7 @@ def _select(
             if not declared.metadata["after_training"]
         },
         "seed": config.data.seed,
-        "noise_rate": config.data.nratio,
+        "noise_rate": _noise_rate(config.data, evaluate.dataset.num_classes),
         "train": fingerprint,
     }
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]

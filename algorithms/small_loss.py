@@ -83,9 +83,9 @@ class SmallLossExchange(TwoNetworks):
         self.rate = forget_rate(epoch, self.final_rate(), self.hparams.num_gradual)
 
     def final_rate(self) -> float:
-        """The forget rate; the noise redraws a label over all C classes, so 1/C of the redrawn ones stay right."""
-        given, classes = self.hparams.forget_rate, self.task.num_classes
-        return given if given >= 0 else self.task.noise_rate * (classes - 1) / classes
+        """The forget rate that is given, else the noise rate."""
+        given = self.hparams.forget_rate
+        return given if given >= 0 else self.task.noise_rate
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         first, second = (network(batch.images) for network in self.networks)

@@ -55,7 +55,7 @@ class Task:
 
     train: the current training set, N samples; an earlier stage may have removed some from the original one.
     seed, stage: name the random streams.
-    noise_rate: share of labels that `--nratio` asks to redraw, which some methods take as known.
+    noise_rate: share of labels that are expected to be wrong, which some methods take as known.
     probabilities: sampling probabilities from an earlier stage, float64 [N], or None for uniform epochs.
     weights: loss weights from an earlier stage, float32 [N] on the device, or None.
     """

@@ -38,6 +38,16 @@ def add_label_noise(labels: Tensor, num_classes: int, rate: float, kind: str, st
     return rule(labels.clone(), num_classes, rate, seed)
 
 
+def expected_rate(num_classes: int, rate: float, kind: str, style: str) -> float:
+    """The share of labels that noise of `rate` is expected to make wrong, for methods that take it as known.
+
+    Redrawing among all C classes leaves 1/C of the redrawn labels right; asymmetric noise touches five classes of ten.
+    """
+    if kind == "asym":
+        return rate * len(ASYMMETRIC) / num_classes
+    return rate * (num_classes - 1) / num_classes if style == "reference" else rate
+
+
 def _symmetric_reference(labels: Tensor, num_classes: int, rate: float, seed: int) -> Tensor:
     """Class by class, redraws floor(rate * n) labels among *all* classes, the current one included.
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from data.noise import ASYMMETRIC, STYLES, TYPES, add_label_noise
+from data.noise import ASYMMETRIC, STYLES, TYPES, add_label_noise, expected_rate
 from utils.errors import UsageError
 
 
@@ -120,3 +120,11 @@ def test_a_class_without_samples(style):
 def test_asymmetric_noise_is_for_ten_classes_only(classes):
     with pytest.raises(UsageError, match=f"means nothing for {classes} classes.*--noise_type sym"):
         noisy(labels_of(100, 2), 0.1, "asym", classes=classes)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("style", STYLES)
+def test_the_expected_rate_is_what_noise_does_on_average(kind, style):
+    labels = torch.arange(10).repeat(3000)
+    wrong = (add_label_noise(labels, 10, 0.2, kind, style, 3) != labels).double().mean()
+    assert wrong == pytest.approx(expected_rate(10, 0.2, kind, style), abs=0.006)
