@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import itertools
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -73,7 +74,8 @@ def truth(text: str) -> bool:
 
 def milestones(text: str) -> str:
     """A type for `add_argument`: one or more positive, increasing whole numbers, separated by commas."""
-    parts = text.split(",")
-    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is not an epoch such as 30 or a list such as 40,80")
-    return ",".join(str(int(part)) for part in parts)
+    parts = [part.strip() for part in text.split(",")]
+    epochs = [int(part) if part.isdecimal() else 0 for part in parts]
+    if epochs[0] < 1 or any(late <= early for early, late in itertools.pairwise(epochs)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an epoch such as 30 or an increasing list such as 40,80")
+    return ",".join(map(str, epochs))

@@ -33,7 +33,7 @@ def group_accuracies(predicted: Tensor, true: Tensor, bias: Tensor, num_classes:
         "accuracy": fraction(correct, torch.ones_like(correct)),
         "aligned": fraction(correct, known & (bias == true)),
         "conflicting": fraction(correct, known & (bias != true)),
-        "worst_group": float((hits[present] / size[present]).min()) if present.any() else None,
+        "worst_group": float((hits[present].double() / size[present]).min()) if present.any() else None,
     }
 
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from utils.errors import RunError
 from utils.files import read_json, write_text
 
 ACCURACIES = {
@@ -64,7 +65,7 @@ def seeds_table(results: list[dict[str, Any]]) -> str:
 def collected(folder: Path) -> str:
     """A Markdown table of the finished runs below `folder`: a row per data set, ratios, method and run name."""
     rows = defaultdict(list)
-    for path in sorted(folder.rglob("result.json")):
+    for path in sorted(folder.resolve().rglob("result.json")):
         result = read_json(path)
         if "end" in result:  # a selector's folder has a result without accuracies
             dataset, alg, ratios, seed = path.parent.parts[-4:]
@@ -104,4 +105,7 @@ def record_csv(path: Path, result: dict[str, Any]) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
         sys.exit("usage: python -m utils.results FOLDER")
-    print(collected(Path(sys.argv[1])))
+    try:
+        print(collected(Path(sys.argv[1])))
+    except RunError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,114 @@
+"""Files are whole or not there, JSON is strict, and loading tensors runs no code."""
+
+import json
+import pickle
+
+import pytest
+import torch
+
+from utils.errors import RunError
+from utils.files import load_tensors, read_json, replacing, save_tensors, write_json, write_text
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_replacing_writes_elsewhere_until_the_end(tmp_path):
+    path = tmp_path / "new" / "file"
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert temporary.parent == path.parent
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert names(path.parent) == ["file"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_interruption_leaves_the_old_file_and_no_other(tmp_path, error):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def write_half():
+        with replacing(path) as temporary:
+            temporary.write_text("ne")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("write", "bad"),
+    [
+        (write_text, "a lone surrogate: \ud800"),
+        (write_json, {"accuracy": float("nan")}),
+        (write_json, {"accuracy": float("inf")}),
+        (write_json, {"path": object()}),
+        (save_tensors, {"function": lambda: None}),
+    ],
+)
+def test_what_cannot_be_written_leaves_the_old_file_and_no_other(tmp_path, write, bad):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises((ValueError, TypeError, AttributeError, pickle.PicklingError)):
+        write(path, bad)
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_json_there_and_back(tmp_path):
+    value = {"fraction": 1 / 3, "missing": None, "name": "± ü", "list": [1, 2.5, "x"]}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == value
+
+
+@pytest.mark.parametrize("content", [b"", b'{"half": ', b"\xff\xfe\x00", None])
+def test_json_that_cannot_be_read_is_named(tmp_path, content):
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RunError, match=rf"cannot read {path}: .*--run_name"):
+        read_json(path)
+
+
+def test_tensors_there_and_back(tmp_path):
+    value = {"a": torch.arange(3), "b": [torch.ones(2, dtype=torch.float64), 5, "text"], "c": None}
+    save_tensors(tmp_path / "x.pt", value)
+    again = load_tensors(tmp_path / "x.pt")
+    assert torch.equal(again["a"], value["a"])
+    assert again["b"][1:] == [5, "text"]
+    assert again["b"][0].dtype == torch.float64
+
+
+class Malice:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return (open, (str(self.mark), "w"))
+
+
+@pytest.mark.parametrize("write", [lambda value, path: torch.save(value, path),
+                                   lambda value, path: path.write_bytes(pickle.dumps(value))])  # fmt: skip
+def test_code_in_a_file_is_refused_and_not_run(tmp_path, write):
+    write(Malice(tmp_path / "harm"), tmp_path / "x.pt")
+    with pytest.raises(RunError, match=r"cannot read .*x\.pt as tensors"):
+        load_tensors(tmp_path / "x.pt")
+    assert names(tmp_path) == ["x.pt"]
+
+
+def test_damaged_and_missing_tensor_files_are_named(tmp_path):
+    path = tmp_path / "x.pt"
+    with pytest.raises(RunError, match="cannot read"):
+        load_tensors(path)
+    save_tensors(path, {"a": torch.rand(1000)})
+    content = path.read_bytes()
+    for length in range(0, len(content) - 1, 97):
+        path.write_bytes(content[:length])
+        with pytest.raises(RunError, match=rf"cannot read {path} as tensors \(.+\)\. The file is damaged") as error:
+            load_tensors(path)
+        assert "\n" not in str(error.value)
