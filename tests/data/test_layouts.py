@@ -59,8 +59,10 @@ def test_uint8_images_are_taken_as_they_are(read):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
-def test_float_images_in_0_to_1_become_bytes_without_loss(read, dtype):
-    assert torch.equal(read(data=part()["data"].to(dtype) / 255).train.images, part()["data"])
+@pytest.mark.parametrize("off", [0, 1e-3, -1e-3])
+def test_float_images_in_0_to_1_become_the_nearest_bytes(read, dtype, off):
+    images = (part()["data"].to(dtype) / 255 + off).clamp(0, 1)
+    assert torch.equal(read(data=images).train.images, part()["data"])
 
 
 @pytest.mark.parametrize("unknown", [{}, {"anything": torch.zeros(3)}, None])

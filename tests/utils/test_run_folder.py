@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -133,8 +134,11 @@ def test_waiting_ends_when_the_other_process_does(tmp_path, other_process, monke
         other_process.stdin.close()
 
     monkeypatch.setattr(run_folder.log, "info", end_the_other)
+    rescue = threading.Timer(20, other_process.kill)  # so that a fault fails the test instead of hanging it
+    rescue.start()
     with RunFolder(tmp_path / "run").locked(wait=True):
         assert other_process.wait() == 0
+    rescue.cancel()
     assert said == [f"waiting for another process that trains {tmp_path / 'run'}"]
 
 
