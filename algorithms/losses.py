@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from utils.errors import RunError
+
 
 def gradient_scaled_gce(logits: Tensor, labels: Tensor, q: float) -> Tensor:
     """Generalised cross entropy in the gradient-scaled form, per sample: q * sg(p_y)^q * CE.
@@ -65,9 +67,15 @@ def prediction_entropy(logits: Tensor, temperature: float) -> Tensor:
 
 
 def as_probabilities(scores: Tensor) -> Tensor:
-    """Non-negative scores [N], scaled to sum to one in float64; uniform where all are zero."""
+    """Non-negative scores [N], scaled to sum to one in float64; uniform where all are zero.
+
+    Raises:
+        RunError: a score is not finite.
+    """
     scores = scores.double()
     total = scores.sum()
+    if not total.isfinite():
+        raise RunError("a training sample's score is not finite: the model has diverged. Lower --lr.")
     return scores / total if total > 0 else torch.full_like(scores, 1 / len(scores))
 
 

@@ -73,10 +73,10 @@ def weighted_draws(probabilities: Tensor, count: int, generator: torch.Generator
 
 
 def inverse_cdf(probabilities: Tensor, uniform: Tensor) -> Tensor:
-    """Positions whose cumulative probability first exceeds each number of `uniform` (float64, in [0, 1)).
+    """The authors' rule, min(#{j: r > cumsum_j}, N-1) for each r of `uniform` (float64, in [0, 1]), in O(log N) a draw.
 
-    The authors' rule, min(#{j: r > cumsum_j}, N-1), in O(log N) per draw, but with >=, so that r = 0 and other ties do
-    not draw a sample of probability zero: none is ever drawn.
+    r = 0 is taken as the smallest positive number, so that a sample of probability zero is never drawn.
     """
     cumulative = probabilities.cumsum(0)
-    return torch.searchsorted(cumulative / cumulative[-1], uniform, right=True).clamp_(max=len(probabilities) - 1)
+    positive = uniform.clamp(min=torch.finfo(uniform.dtype).tiny)
+    return torch.searchsorted(cumulative / cumulative[-1], positive).clamp_(max=len(probabilities) - 1)

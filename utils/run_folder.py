@@ -63,7 +63,7 @@ class RunFolder:
             self.clear()
         if not (self / "config.json").exists():
             return None
-        before = read_json(self / "config.json")["arguments"]
+        before = read_json(self / "config.json").get("arguments", {})
         now = json.loads(json.dumps(arguments))
         differing = [
             f"  {name}: {_show(before, name)} there, {_show(now, name)} now"

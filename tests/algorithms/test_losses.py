@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from algorithms import losses
+from utils.errors import RunError
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -131,3 +132,9 @@ def test_probabilities_are_float64_sum_to_one_and_keep_zeros():
     assert probabilities.sum().item() == pytest.approx(1, abs=1e-12)
     assert not probabilities[::7].any()
     assert losses.as_probabilities(torch.tensor([0, 1e-300, 0], dtype=torch.float64)).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_scores_that_are_not_finite_are_refused(bad):
+    with pytest.raises(RunError, match="Lower --lr"):
+        losses.as_probabilities(torch.tensor([0.5, bad]))

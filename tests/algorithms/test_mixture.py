@@ -20,6 +20,9 @@ def test_clean_probability_golden(golden, close):
     for case in golden("gmm_clean_prob_losses"):
         close(torch.from_numpy(min_max(case.given["losses"].numpy())), case.wanted["normalised"])
         close(clean_probabilities(case.given["losses"]), case.wanted["clean_prob"], rtol=0, atol=WITHIN)
+        five = torch.cat([case.given["history_for_r09"], case.wanted["normalised"][None]])[-5:]
+        averaged = component_posterior(five.mean(0).numpy(), "lower", max_iter=10, tol=1e-2, reg_covar=5e-4)
+        close(torch.from_numpy(averaged), case.wanted["clean_prob_r09"], rtol=0, atol=WITHIN)
 
 
 def test_the_prejudice_filter_golden(golden, close):
