@@ -112,3 +112,10 @@ def test_weights_multiply_rows_and_each_part_is_divided_by_its_size(close):
     close(semi_supervised_loss(logits, targets, 2, 7.0, weights), by_hand)
     equal = semi_supervised_loss(logits, targets, 2, 7.0, torch.ones(5, dtype=torch.float64))
     close(equal, semi_supervised_loss(logits, targets, 2, 7.0))
+
+
+def test_the_ramp_of_the_unlabelled_loss_golden(golden, close):
+    """The fixture's warm-up is ten epochs long."""
+    for case in golden("rampups"):
+        ramp = [unlabelled_factor(case.hparams["lambda_u"], float(epoch) - 10) for epoch in case.given["epochs"]]
+        close(torch.tensor(ramp, dtype=torch.float64), case.wanted["dividemix_lambda_u_warm10"])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from algorithms.deneb import keep
-from algorithms.mixture import clean_probability, min_max
+from algorithms.mixture import clean_probability, component_posterior, min_max
 from utils.errors import RunError
 
 WITHIN = 2e-3
