@@ -16,7 +16,8 @@ from dataclasses import asdict, replace
 import torch
 
 from algorithms.arguments import listing, parse_arguments, resolve
-from algorithms.pipeline import RunConfig, run
+from algorithms.config import RunConfig
+from algorithms.pipeline import run
 from utils.cpu import keep_freed_memory, use_threads
 from utils.errors import RunError
 from utils.results import mass_table, result_table, seeds_table

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from algorithms.base import Method, methods
+from algorithms.config import STAGES, RunConfig, StageConfig
 from algorithms.pairs import PASSED, stages_of, valid_pairs
-from algorithms.pipeline import STAGES, RunConfig, StageConfig
 from algorithms.task import OPTIMIZERS, SCHEDULES, StageSettings
 from data import noise
 from data.load import DataSettings

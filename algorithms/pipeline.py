@@ -3,95 +3,37 @@
 import hashlib
 import json
 import logging
-import platform
-import resource
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sklearn
 import torch
 from torch import Tensor
 
 from algorithms.base import methods
+from algorithms.config import RunConfig, StageConfig
 from algorithms.losses import as_probabilities
 from algorithms.selection import Selection
-from algorithms.task import StageSettings, Task, over_split
+from algorithms.task import Task, over_split
 from algorithms.trainer import Evaluator, Record, fit
 from data.load import DataSettings, load_dataset
 from data.noise import expected_rate
 from data.split import Dataset, Split
 from utils import plots
 from utils.errors import RunError
-from utils.files import load_tensors, save_tensors, write_json
+from utils.files import load_tensors, read_json, save_tensors, write_json
+from utils.logbook import environment, log_file, peak_memory, tensorboard
 from utils.metrics import best_epoch, selection_quality
 from utils.results import record_csv
 from utils.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-STAGES = ("first", "second", "third")
-
 REPORTED = ("epoch", "valid_accuracy", "valid_loss", "test_accuracy", "test_aligned", "test_conflicting",
             "test_worst_group", "valid_contradicted_accuracy")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class StageConfig:
-    """One stage: which method, with which hyper-parameters and training settings."""
-
-    method: str
-    hparams: Any
-    settings: StageSettings
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"method": self.method, "hparams": asdict(self.hparams), "settings": asdict(self.settings)}
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """Everything that a run needs to know, resolved."""
-
-    alg: str
-    data: DataSettings
-    stages: tuple[StageConfig, ...]
-    device: torch.device
-    resampling: bool = True
-    log_dir: Path = Path("log")
-    run_name: str | None = None
-    result_dir: Path | None = None
-    overwrite: bool = False
-    figures: bool = True
-    tensorboard: bool = False
-
-    @property
-    def dataset_name(self) -> str:
-        return f"{self.data.dataset}_clean" if self.data.clean_valid else self.data.dataset
-
-    @property
-    def ratios(self) -> str:
-        return f"{self.data.nratio}_{self.data.bratio}"
-
-    @property
-    def folder(self) -> Path:
-        name = f"{self.data.seed}_{self.run_name}" if self.run_name else str(self.data.seed)
-        return self.log_dir / self.dataset_name / self.alg / self.ratios / name
-
-    def arguments(self) -> dict[str, Any]:
-        """What distinguishes this run from others, flat: two runs with equal arguments have equal results."""
-        values = {"alg": self.alg, "resampling": self.resampling, **asdict(self.data)}
-        del values["data_dir"]
-        for number, stage in enumerate(self.stages):
-            prefix = f"{STAGES[number]}." if len(self.stages) > 1 else ""
-            described = stage.as_dict()
-            values |= {prefix + key: value for key, value in {**described["settings"], **described["hparams"]}.items()}
-        return values
 
 
 def run(config: RunConfig) -> dict[str, Any]:
@@ -108,7 +50,7 @@ def run(config: RunConfig) -> dict[str, Any]:
         if finished is not None:
             log.info("already finished: %s (--overwrite trains it again)", folder.path)
             return finished
-        with _log_file(folder / "train.log"):
+        with log_file(folder / "train.log"):
             return _train(config, folder)
 
 
@@ -151,7 +93,7 @@ def _train(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
     current = TrainingSet(_place(dataset.train, config.device), torch.arange(len(dataset.train)))
     records: list[Record] = []
     stages: list[dict[str, Any]] = []
-    with _tensorboard(folder.path, config.tensorboard) as write_scalars:
+    with tensorboard(folder.path, config.tensorboard) as write_scalars:
 
         def on_epoch(history: list[Record]) -> None:
             mine = _numbered(history, len(stages) + 1)
@@ -193,7 +135,7 @@ def _train(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
         "data": summary,
         "stages": stages,
         "seconds": time.perf_counter() - start,
-        "peak_memory_bytes": _peak_memory(config.device),
+        "peak_memory_bytes": peak_memory(config.device),
     }
     if config.figures:
         plots.learning_curves(folder / "figures", records)
@@ -276,27 +218,16 @@ def _place(split: Split, device: torch.device) -> Split:
 
 def _write_config(config: RunConfig, folder: RunFolder, summary: dict) -> None:
     path = folder / "config.json"
-    if path.exists():
-        before = json.loads(path.read_text())["data"]["train"]["fingerprint"]
-        if before != summary["train"]["fingerprint"]:
-            raise RunError(
-                f"{folder.path} was started with training data {before}, but the same arguments now give "
-                f"{summary['train']['fingerprint']}: the files under {config.data.data_dir} have changed. "
-                "Restore them, or use --run_name or --overwrite."
-            )
+    if not path.exists():
+        contents = {"arguments": config.arguments(), "data": summary, "environment": environment(config.device)}
+        write_json(path, contents)
         return
-    environment = {
-        "command": " ".join(sys.argv),
-        "git": _git_revision(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "scikit-learn": sklearn.__version__,
-        "platform": platform.platform(),
-        "device": str(config.device),
-        "threads": torch.get_num_threads(),
-    }
-    write_json(path, {"arguments": config.arguments(), "data": summary, "environment": environment})
+    before, now = read_json(path)["data"]["train"]["fingerprint"], summary["train"]["fingerprint"]
+    if before != now:
+        raise RunError(
+            f"{folder.path} was started with training data {before}, but the same arguments now give {now}: "
+            f"the files under {config.data.data_dir} have changed. Restore them, or use --run_name or --overwrite."
+        )
 
 
 def _log_data(summary: dict) -> None:
@@ -317,50 +248,3 @@ def _plot_selection(folder: Path, draws: np.ndarray, score: np.ndarray, members:
     plots.sample_sheet(
         folder, train.images, draws, train.labels.numpy(), notes.true_labels[members].numpy(), dataset.class_names
     )
-
-
-def _peak_memory(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _git_revision() -> str | None:
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("(%(asctime)s): %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()
-
-
-@contextmanager
-def _tensorboard(folder: Path, wanted: bool) -> Iterator[Callable[[Record], None]]:
-    if not wanted:
-        yield lambda record: None
-        return
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise RunError("--tensorboard needs an extra package: pip install tensorboard") from error
-    with SummaryWriter(str(folder / "tensorboard")) as writer:
-
-        def write(record: Record) -> None:
-            for key, value in record.items():
-                if isinstance(value, float):
-                    writer.add_scalar(f"{record['stage']}_{record['method']}/{key}", value, record["epoch"])
-
-        yield write

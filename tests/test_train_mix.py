@@ -187,6 +187,18 @@ def test_the_missing_gpu_is_mentioned_once(train):
     assert output.count("--num_workers has no effect") == 1
 
 
+def test_tensorboard_gets_the_curves(train, run_folder):
+    assert train("--alg", "vanilla", "--epochs", 1, "--tensorboard")[0] == 0
+    assert list((run_folder("vanilla") / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_missing_tensorboard_is_explained(train, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    code, _, errors = train("--alg", "vanilla", "--epochs", 1, "--tensorboard")
+    assert code == 1
+    assert "pip install tensorboard" in errors
+
+
 @pytest.mark.parametrize("listed", ["deneb_gce", "colored_mnist", "CONV", "--p_threshold"])
 def test_list(train, listed):
     code, output, _ = train("--list")

@@ -1,0 +1,64 @@
+"""What a run is, resolved: its data, its stages with their settings, and where it goes."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from algorithms.task import StageSettings
+from data.load import DataSettings
+
+STAGES = ("first", "second", "third")
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage: which method, with which hyper-parameters and training settings."""
+
+    method: str
+    hparams: Any
+    settings: StageSettings
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"method": self.method, "hparams": asdict(self.hparams), "settings": asdict(self.settings)}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that a run needs to know, resolved."""
+
+    alg: str
+    data: DataSettings
+    stages: tuple[StageConfig, ...]
+    device: torch.device
+    resampling: bool = True
+    log_dir: Path = Path("log")
+    run_name: str | None = None
+    result_dir: Path | None = None
+    overwrite: bool = False
+    figures: bool = True
+    tensorboard: bool = False
+
+    @property
+    def dataset_name(self) -> str:
+        return f"{self.data.dataset}_clean" if self.data.clean_valid else self.data.dataset
+
+    @property
+    def ratios(self) -> str:
+        return f"{self.data.nratio}_{self.data.bratio}"
+
+    @property
+    def folder(self) -> Path:
+        name = f"{self.data.seed}_{self.run_name}" if self.run_name else str(self.data.seed)
+        return self.log_dir / self.dataset_name / self.alg / self.ratios / name
+
+    def arguments(self) -> dict[str, Any]:
+        """What distinguishes this run from others, flat: two runs with equal arguments have equal results."""
+        values = {"alg": self.alg, "resampling": self.resampling, **asdict(self.data)}
+        del values["data_dir"]
+        for number, stage in enumerate(self.stages):
+            prefix = f"{STAGES[number]}." if len(self.stages) > 1 else ""
+            described = stage.as_dict()
+            values |= {prefix + key: value for key, value in {**described["settings"], **described["hparams"]}.items()}
+        return values

@@ -1,0 +1,86 @@
+"""What is noted about a run besides its results: where it ran, how much memory it took, its log and its curves."""
+
+import logging
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+
+from utils.errors import RunError
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """The command, the revision of the code, versions and hardware, as stored in `config.json`."""
+    return {
+        "command": " ".join(sys.argv),
+        "git": _git_revision(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+        "platform": platform.platform(),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _git_revision() -> str | None:
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def peak_memory(device: torch.device) -> int:
+    """In bytes: of the device if it is a GPU, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+@contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """While the block runs, everything that is logged also goes to the end of `path`."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("(%(asctime)s): %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def tensorboard(folder: Path, wanted: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yields a function that takes an epoch's record; it writes the numbers for TensorBoard, if that is wanted.
+
+    Raises:
+        RunError: it is wanted, and the package is missing.
+    """
+    if not wanted:
+        yield lambda record: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise RunError("--tensorboard needs an extra package: pip install tensorboard") from error
+    with SummaryWriter(str(folder / "tensorboard")) as writer:
+
+        def write(record: dict[str, Any]) -> None:
+            for key, value in record.items():
+                if isinstance(value, float):
+                    writer.add_scalar(f"{record['stage']}_{record['method']}/{key}", value, record["epoch"])
+
+        yield write
