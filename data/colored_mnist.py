@@ -87,8 +87,9 @@ def _mnist(data_dir: Path, also_tried: list[Path]) -> tuple[Digits, Digits]:
     try:
         parts = [MNIST(str(data_dir), train=train, download=not _is_here(raw)) for train in (True, False)]
     except Exception as error:  # torchvision raises what urllib, gzip and its own parser raise
+        reason = str(error).strip().splitlines()[0].rstrip(":") if str(error).strip() else repr(error)
         raise RunError(
-            f"no Colored MNIST and no MNIST: looked at {places}. The download failed or a file is damaged ({error}). "
+            f"no Colored MNIST and no MNIST: looked at {places}. The download failed or a file is damaged ({reason}). "
             f"Put MNIST's four files (train-images-idx3-ubyte ...) into {raw}, choose another --data_dir, or use the "
             "embedded data set, which needs no files: --dataset colored_digits."
         ) from error
