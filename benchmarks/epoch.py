@@ -1,0 +1,214 @@
+"""How fast an epoch is: our training loop, the bare loop that nothing can beat, and a loop as scripts often have it.
+
+python -m benchmarks.epoch
+
+All take turns in one process, so that whatever else the machine does hits all alike, and ratios are taken within a
+turn. A turn is a slice of an epoch, scaled by its steps; drawing an epoch's samples is timed apart and added once.
+Every result is also appended to `benchmarks/history.jsonl`.
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in train_mix.py; read when torch starts
+
+import json
+import platform
+import statistics
+import sys
+import time
+from argparse import Namespace
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from algorithms.base import Method
+from algorithms.deneb import Deneb
+from algorithms.mixture import clean_probability
+from algorithms.trainer import _train_epoch
+from algorithms.vanilla import Vanilla
+from benchmarks.contestants import BATCH, Run, Slice, bare, synthetic, tasks, typical
+from data.load import DataSettings, load_dataset
+from data.split import Split
+from utils.cli import Parser, number
+from utils.cpu import keep_freed_memory, use_threads
+from utils.errors import RunError
+
+HISTORY = Path(__file__).with_name("history.jsonl")
+EPOCH_SIZE = 54_000
+PER_SAMPLE = ("steps", "uniform draw", "weighted draw", "scoring pass", "mixture")
+
+Times = dict[str, list[float]]
+
+
+def epoch(method: Method, number: int = 1) -> Run:
+    """The trainer's own epoch, numbered from 0."""
+    return lambda: _train_epoch(method, number, "benchmark")
+
+
+def seconds(run: Run) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def race(contestants: dict[str, Run], turns: int, warm: int = 1) -> Times:
+    """Seconds of every turn, after `warm` untimed ones; every other round goes in reverse order."""
+    times: Times = {name: [] for name in contestants}
+    for turn in range(warm + turns):
+        for name in list(contestants)[:: -1 if turn % 2 else 1]:
+            times[name].append(seconds(contestants[name]))
+    return {name: values[warm:] for name, values in times.items()}
+
+
+def epoch_race(train: Split, network: str, turns: int, steps: int) -> Times:
+    """Seconds of an epoch of every contestant, and of its draw, which ours includes."""
+    both = tasks(train, network)
+    ours = {draw: Slice(task, steps) for draw, task in both.items()}
+    slices = race(
+        {"bare": bare(both["uniform"], steps)}
+        | {f"ours {draw}": epoch(method) for draw, method in ours.items()}
+        | {f"typical {draw}": typical(task, steps) for draw, task in both.items()},
+        turns,
+    )
+    draws = race({draw: method.draw for draw, method in ours.items()}, turns)
+    scale = both["uniform"].steps_per_epoch() / steps
+    times = {name: [scale * value for value in values] for name, values in slices.items()}
+    for draw, values in draws.items():
+        times[f"draw {draw}"] = values
+        times[f"ours {draw}"] = [sum(pair) for pair in zip(times[f"ours {draw}"], values, strict=True)]
+    return times
+
+
+def filter_race(train: Split, network: str, turns: int) -> Times:
+    """Whole epochs: a plain one, DENEB's prejudice model on what its mixture keeps, and the filtering alone."""
+    task = tasks(train, network)["uniform"]
+    plain, deneb = Vanilla(task, Vanilla.Hparams()), Deneb(task, Deneb.Hparams(warmup=1))
+    epoch(deneb, 0)()
+    times = race({"plain": epoch(plain), "filtered": epoch(deneb), "filter": deneb.kept_samples}, turns, warm=0)
+    return {**times, "kept": [len(deneb.kept_samples()) / len(train)]}
+
+
+def peak_memory() -> int:
+    """Of this process, in bytes; unlike `ru_maxrss` it does not begin with the parent's."""
+    status = Path("/proc/self/status").read_text().split()
+    return 1024 * int(status[status.index("VmHWM:") + 1])
+
+
+def growth(network: str, size: int, turns: int, steps: int, threads: int) -> dict[str, float]:
+    """Microseconds per sample at `size` training samples; memory with the images, less what the bare loop takes."""
+    prepare(threads)
+    race({"bare": bare(tasks(synthetic(BATCH), network)["uniform"], 1)}, 10)
+    before = peak_memory()
+    both = tasks(synthetic(size), network)
+    train = both["uniform"].train
+    ours = {f"{draw} draw": Slice(task, min(steps, task.steps_per_epoch())) for draw, task in both.items()}
+    method = ours["uniform draw"]
+    times = race({"steps": epoch(method)} | {draw: method.draw for draw, method in ours.items()}, turns)
+    times["steps"] = [value * size / (len(method.slice) * BATCH) for value in times["steps"]]
+    method.eval()
+    logits: list[torch.Tensor] = []
+    again = range(max(1, 50_000 // size))
+    times["scoring pass"] = [seconds(lambda: logits.append(method.task.over_train(method.predict))) for _ in again]
+    losses = F.cross_entropy(logits[-1], train.labels, reduction="none").numpy()
+    times["mixture"] = [seconds(lambda: clean_probability(losses)) for _ in again]
+    taken = peak_memory() - before
+    return {name: 1e6 * statistics.median(times[name]) / size for name in PER_SAMPLE} | {
+        "memory_bytes": taken,
+        "image_bytes": train.images.nbytes,
+    }
+
+
+def prepare(threads: int | None) -> int:
+    """Memory and threads as `train_mix.py` sets them; returns the number of threads."""
+    keep_freed_memory()
+    return use_threads(threads)
+
+
+def machine(threads: int) -> dict[str, Any]:
+    info = Path("/proc/cpuinfo")
+    names = [line.split(": ")[1] for line in info.read_text().splitlines() if line.startswith("model name")]
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "load before": round(os.getloadavg()[0], 1),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def spread(values: list[float], digits: int = 2) -> str:
+    low, middle, high = (f"{of(values):.{digits}f}" for of in (min, statistics.median, max))
+    return f"{middle} [{low}-{high}]"
+
+
+def ratio(above: list[float], below: list[float]) -> str:
+    return spread([a / b for a, b in zip(above, below, strict=True)])
+
+
+def measure(train: Split, network: str, threads: int, arguments: Namespace) -> dict[str, Any]:
+    """Measures one network and prints while it does."""
+    turns, steps, few = arguments.repeats, arguments.steps, max(arguments.repeats // 2, 1)
+    print(f"\n{network}, {len(train)} images, batch {BATCH}: seconds per epoch from {turns} slices of {steps} steps")
+    times = epoch_race(train, network, turns, steps)
+    print("".join(f"{t:>20}" for t in ("", "of it draw", "ours", "bare", "typical", "ours / bare", "typical / ours")))
+    for draw in ("uniform", "weighted"):
+        ours, usual, least = times[f"ours {draw}"], times[f"typical {draw}"], times["bare"]
+        cells = [spread(times[f"draw {draw}"], 3), *map(spread, (ours, least, usual)), ratio(ours, least)]
+        print("".join(f"{cell:>20}" for cell in (draw, *cells, ratio(usual, ours))), flush=True)
+    whole = filter_race(train, network, few)
+    print(f"whole epochs: plain {spread(whole['plain'])}, prejudice model {spread(whole['filtered'])}, "
+          f"{ratio(whole['filtered'], whole['plain'])} times a plain one\nfiltering for it: "
+          f"{ratio(whole['filter'], whole['plain'])} plain epochs, keeps {whole['kept'][0]:.0%}")  # fmt: skip
+    print(f"{'images':>10}" + "".join(f"{name:>15}" for name in PER_SAMPLE) + "  (us per image); memory / images")
+    sizes = {}
+    for size in arguments.sizes:
+        with ProcessPoolExecutor(1, get_context("spawn")) as fresh:  # peak memory is a whole process's
+            row = sizes[size] = fresh.submit(growth, network, size, few, steps, threads).result()
+        print(f"{size:>10}" + "".join(f"{row[name]:>15.3f}" for name in PER_SAMPLE)
+              + f"  {row['memory_bytes'] / 1e6:.0f} MB / {row['image_bytes'] / 1e6:.0f} MB = "
+              f"{row['memory_bytes'] / row['image_bytes']:.2f}", flush=True)  # fmt: skip
+    return {"epoch": times, "filter": whole, "growth": sizes}
+
+
+def main(argv: list[str]) -> int:
+    start = time.perf_counter()
+    parser = Parser(prog="python -m benchmarks.epoch", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--threads", type=number(int, 1), help="computing threads (default: two at most)")
+    parser.add_argument("--repeats", type=number(int, 1), default=7, help="turns of every contestant")
+    parser.add_argument("--steps", type=number(int, 1), default=30, help="updates per turn")
+    parser.add_argument("--sizes", type=number(int, BATCH), nargs="*", default=[5_000, 50_000, 200_000, 1_000_000],
+                        help="numbers of images for the growth of time and memory")  # fmt: skip
+    parser.add_argument("--networks", nargs="+", choices=["CONV", "MLP"], default=["CONV", "MLP"])
+    parser.add_argument("--data_dir", help="race on the Colored MNIST there instead of synthetic images")
+    parser.add_argument("--quick", action="store_true", help="2 turns of 10 updates, small sizes")
+    try:
+        arguments = parser.parse_all(argv)
+        if arguments.quick:
+            arguments.repeats, arguments.steps, arguments.sizes = 2, 10, [5_000, 50_000]
+        about = machine(prepare(arguments.threads))
+        print(", ".join(f"{name} {value}" for name, value in about.items()))
+        settings = DataSettings("colored_mnist", arguments.data_dir, 0.01, 0.1, "sym", "reference", False, 0)
+        train = load_dataset(settings).train if arguments.data_dir else synthetic(EPOCH_SIZE)
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    results = {network: measure(train, network, about["threads"], arguments) for network in arguments.networks}
+    settled = {
+        "repeats": arguments.repeats,
+        "steps": arguments.steps,
+        "images": "real" if arguments.data_dir else "synthetic",
+    }
+    with HISTORY.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"machine": about, "settings": settled, "results": results}) + "\n")
+    print(f"\n{time.perf_counter() - start:.0f} s; appended to {HISTORY}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
