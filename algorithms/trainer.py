@@ -83,7 +83,7 @@ def fit(
         log.info("%s: continuing after epoch %d of %d", title, len(history), settings.epochs)
     bar = tqdm(total=settings.epochs, initial=len(history), desc=title, unit="epoch", disable=None)
     for epoch in range(len(history), settings.epochs):
-        record = _train_epoch(method, epoch, title)
+        record = train_epoch(method, epoch, title)
         record.update(lr=method.optimizers[0].param_groups[0]["lr"], **evaluate(method))
         if method.training_subset is not None:
             record["kept"] = evaluate.kept(method.training_subset)
@@ -99,23 +99,26 @@ def fit(
     return history
 
 
-def _train_epoch(method: Method, epoch: int, title: str) -> Record:
+def train_epoch(method: Method, epoch: int, title: str) -> Record:
+    """One epoch (numbered from 0) of a method: its mean loss, its accuracy on the given labels, and its time.
+
+    The sums stay on the device and are read once.
+    """
     start = time.perf_counter()
     task = method.task
     torch.manual_seed(derive(task.seed, task.stage, "epoch", epoch))
     method.train()
     method.begin_epoch(epoch)
-    totals = torch.zeros(3, dtype=torch.float64, device=task.device)
+    totals, seen = torch.zeros(2, dtype=torch.float64, device=task.device), 0
     for batch in tqdm(method.batches(epoch), desc=f"epoch {epoch + 1}", leave=False, disable=None, mininterval=0.5):
         loss, logits = method.step(batch)
-        totals += torch.stack(
-            [loss * len(logits), (logits.argmax(1) == batch.labels).sum(), loss.new_tensor(len(logits))]
-        )
+        totals += torch.stack([loss * len(logits), (logits.argmax(1) == batch.labels).sum()])
+        seen += len(logits)
     method.end_epoch(epoch)
-    loss, correct, seen = totals.tolist()
-    if not math.isfinite(loss):
-        raise RunError(f"{title}: the loss is {loss} in epoch {epoch + 1}; the model has diverged. Lower --lr.")
-    return {"train_loss": loss / seen, "train_accuracy": correct / seen, "seconds": time.perf_counter() - start}
+    mean_loss, accuracy = (totals / seen).tolist()
+    if not math.isfinite(mean_loss):
+        raise RunError(f"{title}: the loss is {mean_loss} in epoch {epoch + 1}; the model has diverged. Lower --lr.")
+    return {"train_loss": mean_loss, "train_accuracy": accuracy, "seconds": time.perf_counter() - start}
 
 
 def _state(method: Method, schedulers: list, history: list[Record]) -> dict:

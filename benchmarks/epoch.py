@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from algorithms.base import Method
 from algorithms.deneb import Deneb
 from algorithms.mixture import clean_probability
-from algorithms.trainer import _train_epoch
+from algorithms.trainer import train_epoch
 from algorithms.vanilla import Vanilla
 from benchmarks.contestants import BATCH, Run, Slice, bare, synthetic, tasks, typical
 from data.load import DataSettings, load_dataset
@@ -46,7 +46,7 @@ Times = dict[str, list[float]]
 
 def epoch(method: Method, number: int = 1) -> Run:
     """The trainer's own epoch, numbered from 0."""
-    return lambda: _train_epoch(method, number, "benchmark")
+    return lambda: train_epoch(method, number, "benchmark")
 
 
 def seconds(run: Run) -> float:
