@@ -11,6 +11,7 @@ from algorithms.losses import as_probabilities
 from data.batches import Batch, Batches, gather, shuffled, to_float, weighted_draws
 from data.split import Split
 from models.registry import Network, build_network
+from utils.errors import RunError
 from utils.seeds import derive, torch_generator
 
 EVALUATION_BATCH = 500
@@ -126,10 +127,19 @@ class Task:
 
 
 def over_split(function: Callable[[Tensor], Tensor], split: Split, device: torch.device) -> Tensor:
-    """Applies `function` (images [B, C, H, W] to [B, ...]) to all images of `split`, without gradients."""
+    """Applies `function` (images [B, C, H, W] to [B, ...]) to all images of `split`, without gradients; on the CPU.
+
+    Results go into one tensor: kept apart, they would lie in the freed memory that the next batch needs, and the
+    process would grow with the number of batches.
+    """
+    results = None
     with torch.inference_mode():
-        parts = [
-            function(to_float(images.to(device, non_blocking=True))) for images in split.images.split(EVALUATION_BATCH)
-        ]
-        joined = torch.cat(parts).cpu()
-    return joined.clone()  # outside inference mode: an ordinary tensor
+        for start in range(0, len(split), EVALUATION_BATCH):
+            images = split.images[start : start + EVALUATION_BATCH]
+            part = function(to_float(images.to(device, non_blocking=True)))
+            if results is None:
+                results = part.new_empty(len(split), *part.shape[1:])
+            results[start : start + len(part)] = part
+    if results is None:
+        raise RunError("there are no images to apply a model to.")
+    return results.cpu().clone()  # outside inference mode: an ordinary tensor

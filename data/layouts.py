@@ -41,7 +41,7 @@ def write_pt(source: Source, train_file: Path, test_file: Path) -> tuple[dict, d
     """The two dictionaries of the authors' layout for `source`, with uint8 images (a quarter of the size)."""
 
     def plain(clean: Clean) -> dict:
-        return {"data": clean.images.contiguous(), "label": clean.labels, "b_label": clean.bias_labels}
+        return {"data": clean.images, "label": clean.labels, "b_label": clean.bias_labels}
 
     return {"train": plain(source.train), "valid": plain(source.valid), "origin": source.origin}, plain(source.test)
 

@@ -35,7 +35,7 @@ class Split:
         """The samples at `index` (int64 [K]), numbered anew from 0."""
         index = index.to(self.labels.device)
         rows = self.images.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
-        return Split(rows, self.labels[index])
+        return Split(rows, self.labels.index_select(0, index))
 
     def fingerprint(self) -> str:
         """Names this very set of images and labels: twelve hexadecimal digits."""
