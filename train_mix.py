@@ -15,8 +15,9 @@ from dataclasses import asdict, replace
 
 import torch
 
-from algorithms.arguments import listing, parse_arguments, resolve
+from algorithms.arguments import parse_arguments, resolve
 from algorithms.config import RunConfig
+from algorithms.listing import listing
 from algorithms.pipeline import run
 from utils.cpu import keep_freed_memory, use_threads
 from utils.errors import RunError
