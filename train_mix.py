@@ -48,6 +48,9 @@ def main(argv: list[str]) -> int:
     except torch.OutOfMemoryError:
         print("error: the GPU's memory is full. Lower --batch_size, or use --gpu cpu.", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:  # a full disk, a folder without permission
         print(f"error: {error}. Free the place or choose another --log_dir.", file=sys.stderr)
         return 1
