@@ -141,3 +141,12 @@ def test_margins_of_extreme_logits_and_a_batch_of_one(dtype, classes):
 def test_other_logits_that_are_all_negative():
     """DENEB's copy lets the label's own place compete as a zero, and would say -1 here."""
     assert margins(torch.tensor([[-1.0, -2.0, -3.0]]), torch.tensor([0])).tolist() == [1]
+
+
+def test_where_the_margin_of_deneb_s_copy_differs(golden, close):
+    """There the label's own slot competes as 0, which hides how far a label leads when all others are negative."""
+    for case in golden("deneb_margin_buggy"):
+        logits, labels = case.given["logits"], case.given["labels"]
+        own = logits.gather(1, labels[:, None]).squeeze(1)
+        others = own - margins(logits, labels)
+        close(own - others.clamp(min=0), case.wanted["deneb_margin"])
