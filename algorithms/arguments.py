@@ -223,8 +223,7 @@ def _settings(given: dict[str, Any], defaults: Defaults, stage: str, selector: b
     for flag in ("", f"{stage}."):
         values |= {name: given[flag + name] for name in SETTINGS if given[flag + name] is not None}
     values.setdefault("weight_decay", 1e-3 if values["opt"] == "SGD" else 0.0)
-    if values["model"] not in networks:
-        networks[values["model"]]  # raises, with the nearest name
+    networks[values["model"]]  # raises, with the nearest name
     if values["lr_decay"] == "StepLR" and "," in values["lr_decay_opt"]:
         raise UsageError(
             f"--lr_decay_opt {values['lr_decay_opt']} is a list; StepLR takes one number, MultiStepLR lists."

@@ -19,7 +19,7 @@ from algorithms.losses import as_probabilities
 from algorithms.selection import Selection
 from algorithms.task import Task, over_split
 from algorithms.trainer import Evaluator, Record, fit
-from data.load import DataSettings, load_dataset
+from data.load import load_dataset
 from data.noise import expected_rate
 from data.split import Dataset, Split
 from utils import plots
@@ -152,19 +152,16 @@ def _numbered(history: list[Record], stage: int) -> list[Record]:
 
 
 def _task(config: RunConfig, stage: StageConfig, train: Split, num_classes: int) -> Task:
+    data = config.data
     return Task(
         train,
         num_classes,
         config.device,
         stage.settings,
-        config.data.seed,
+        data.seed,
         stage.method,
-        noise_rate=_noise_rate(config.data, num_classes),
+        noise_rate=expected_rate(num_classes, data.nratio, data.noise_type, data.noise_style),
     )
-
-
-def _noise_rate(data: DataSettings, num_classes: int) -> float:
-    return expected_rate(num_classes, data.nratio, data.noise_type, data.noise_style)
 
 
 def _select(
@@ -172,6 +169,7 @@ def _select(
 ) -> tuple[Selection, dict[str, Any], list[Record]]:
     """Trains a selector, or loads the one that an equal earlier stage left in the folder named by its key; selects."""
     cls, fingerprint = methods[stage.method], train.fingerprint()
+    task = _task(config, stage, train, evaluate.dataset.num_classes)
     described = stage.as_dict() | {
         "hparams": {
             declared.name: getattr(stage.hparams, declared.name)
@@ -179,12 +177,12 @@ def _select(
             if not declared.metadata["after_training"]
         },
         "seed": config.data.seed,
-        "noise_rate": _noise_rate(config.data, evaluate.dataset.num_classes),
+        "noise_rate": task.noise_rate,
         "train": fingerprint,
     }
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
     folder = RunFolder(config.log_dir / config.dataset_name / "selectors" / f"{stage.method}-{key}")
-    method = cls(_task(config, stage, train, evaluate.dataset.num_classes), stage.hparams).to(config.device)
+    method = cls(task, stage.hparams).to(config.device)
     with folder.locked(wait=True):
         finished = folder.start(described, config.overwrite)
         if finished is None:
