@@ -36,7 +36,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 """Training settings; each can also be given for one stage alone, as --first.lr or --second.lr."""
 
-GENERAL = {"opt": "SGD", "momentum": 0.9, "lr_decay": "StepLR", "lr_decay_rate": 0.1}
+GENERAL = {"momentum": 0.9, "lr_decay": "StepLR", "lr_decay_rate": 0.1}
 """Defaults of the settings that no data set changes."""
 
 IGNORED = {
@@ -46,10 +46,11 @@ IGNORED = {
 """Flags of the authors' scripts that have nothing left to do."""
 
 
-def build_parser(alg: str, prog: str) -> Parser:
-    """The parser for one `--alg`: its methods' hyper-parameters become flags, from their own declarations."""
+def build_parser(alg: str, dataset: str, prog: str) -> Parser:
+    """The parser for one `--alg` and `--dataset`: hyper-parameters and options become flags, as they are declared."""
     parser = Parser(prog=prog, description="Train one method on biased images with noisy labels.")
     _add_data(parser.add_argument_group("data"))
+    _add_options(parser, dataset)
     training = parser.add_argument_group(
         "training", "Each of these also as --first.NAME, --second.NAME or --third.NAME, for one stage alone."
     )
@@ -81,7 +82,22 @@ def _add_data(group: Any) -> None:
         help="reference: the authors' rule, which redraws labels and changes fewer; exact: changes round(nratio * N)",
     )
     group.add_argument("--clean_valid", action="store_true", help="validate on a stratified half of the test split")
+    group.add_argument("--augment", help="name of the data set's transform (default: its first)")
     group.add_argument("--num_classes", type=number(int, low=2), help="checked against the data set")
+
+
+def _add_options(parser: Parser, dataset: str) -> None:
+    declared = dataclasses.fields(datasets[dataset].options)
+    group = parser.add_argument_group(f"options of {dataset}") if declared else parser
+    for option in declared:
+        details = _flag(option)
+        group.add_argument(f"--{option.name}", **details)
+    for other in datasets:
+        for option in dataclasses.fields(datasets[other].options):
+            if f"--{option.name}" not in parser._option_string_actions:
+                parser.elsewhere.setdefault(
+                    f"--{option.name}", f"an option of {other}, which --dataset {dataset} does not have."
+                )
 
 
 def _add_hparams(parser: Parser, stages: list[type[Method]]) -> None:
@@ -91,21 +107,15 @@ def _add_hparams(parser: Parser, stages: list[type[Method]]) -> None:
         if fields[position]:
             group = parser.add_argument_group(f"hyper-parameters of {method.name}")
         for name, declared in fields[position].items():
-            details = {
-                "type": _hparam_type(declared),
-                "choices": declared.metadata["choices"],
-                "help": declared.metadata["help"],
-                "default": argparse.SUPPRESS,
-            }
+            details = _flag(declared)
+            described = details.pop("help")
             shared = any(name in other for at, other in enumerate(fields) if at != position)
             if shared:
                 parser.elsewhere[f"--{name}"] = f"several stages have it; say --first.{name} or --second.{name}."
             else:
-                default = f"{details['help']} (default: {declared.default})"
-                group.add_argument(f"--{name}", **{**details, "help": default})
+                group.add_argument(f"--{name}", **details, help=described)
             if len(stages) > 1:
-                hidden = details["help"] if shared else argparse.SUPPRESS
-                group.add_argument(f"--{stage}.{name}", **{**details, "help": hidden})
+                group.add_argument(f"--{stage}.{name}", **details, help=described if shared else argparse.SUPPRESS)
     for other in methods:
         for declared in dataclasses.fields(methods[other].Hparams):
             if f"--{declared.name}" not in parser._option_string_actions:
@@ -115,13 +125,16 @@ def _add_hparams(parser: Parser, stages: list[type[Method]]) -> None:
                 )
 
 
-def _hparam_type(declared: dataclasses.Field) -> Any:
-    kind = type(declared.default)
-    if kind is bool:
-        return truth
-    if kind is str:
-        return str
-    return number(kind, low=declared.metadata["low"], high=declared.metadata["high"])
+def _flag(declared: dataclasses.Field) -> dict[str, Any]:
+    """What `add_argument` takes for a declared hyper-parameter or option; it is absent from the result if not given."""
+    about, kind = declared.metadata, type(declared.default)
+    types = {bool: truth, str: str}
+    return {
+        "type": types[kind] if kind in types else number(kind, low=about["low"], high=about["high"]),
+        "choices": about["choices"],
+        "help": f"{about['help']} (default: {declared.default})",
+        "default": argparse.SUPPRESS,
+    }
 
 
 def _add_run(group: Any) -> None:
@@ -144,11 +157,12 @@ def _add_run(group: Any) -> None:
 
 
 def parse_arguments(argv: list[str], prog: str) -> argparse.Namespace:
-    """Parses a command line; the hyper-parameters that can be given depend on the `--alg` in it."""
+    """Parses a command line; what can be given depends on the `--alg` and the `--dataset` in it."""
     first_look = Parser(prog=prog, add_help=False)
     first_look.add_argument("--alg", default="deneb_gce")
-    alg = first_look.parse_known_args(argv)[0].alg
-    return build_parser(alg, prog).parse_all(argv)
+    first_look.add_argument("--dataset", default="colored_digits")
+    chosen = first_look.parse_known_args(argv)[0]
+    return build_parser(chosen.alg, chosen.dataset, prog).parse_all(argv)
 
 
 def resolve(arguments: argparse.Namespace) -> RunConfig:
@@ -163,11 +177,14 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
     for name, reason in IGNORED.items():
         if given[name] is not None:
             log.info("--%s has no effect: %s", name, reason)
-    if arguments.num_classes not in (None, recipe.num_classes):
+    if recipe.num_classes is not None and arguments.num_classes not in (None, recipe.num_classes):
         raise UsageError(
             f"--num_classes {arguments.num_classes}: {arguments.dataset} has {recipe.num_classes} classes. "
             "The flag is not needed."
         )
+    augment = arguments.augment or next(iter(recipe.transforms))
+    if augment not in recipe.transforms:
+        raise UsageError(f"--augment {augment}: {arguments.dataset} has {', '.join(recipe.transforms)}.")
     names = stages_of(arguments.alg)
     if len(names) == 1:
         for flag in given:
@@ -188,6 +205,8 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
             noise_style=arguments.noise_style,
             clean_valid=arguments.clean_valid,
             seed=arguments.seed,
+            augment=augment,
+            options=_declared(recipe.options, given),
         ),
         stages=stages,
         device=pick_device(arguments.gpu),
@@ -202,18 +221,19 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
 
 
 def _stage(method: type[Method], given: dict[str, Any], defaults: Defaults, stage: str, selector: bool) -> StageConfig:
-    hparams = _hparams(method, given, stage)
+    hparams = _declared(method.Hparams, given, f"{stage}.")
     settings = method.stage_settings(_settings(given, defaults, stage, selector), hparams)
     return StageConfig(method.name, hparams, settings)
 
 
-def _hparams(method: type[Method], given: dict[str, Any], stage: str) -> Any:
+def _declared(cls: type, given: dict[str, Any], *prefixes: str) -> Any:
+    """An instance of a class of declared values, from the flags given; those with a later prefix win."""
     values = {}
-    for declared in dataclasses.fields(method.Hparams):
-        for flag in (declared.name, f"{stage}.{declared.name}"):
-            if given.get(flag) is not None:
-                values[declared.name] = given[flag]
-    return method.Hparams(**values)
+    for declared in dataclasses.fields(cls):
+        for prefix in ("", *prefixes):
+            if given.get(prefix + declared.name) is not None:
+                values[declared.name] = given[prefix + declared.name]
+    return cls(**values)
 
 
 def _settings(given: dict[str, Any], defaults: Defaults, stage: str, selector: bool) -> StageSettings:

@@ -56,6 +56,7 @@ class RunConfig:
     def arguments(self) -> dict[str, Any]:
         """What distinguishes this run from others, flat: two runs with equal arguments have equal results."""
         values = {"alg": self.alg, "resampling": self.resampling, **asdict(self.data)}
+        values |= values.pop("options")
         del values["data_dir"]
         for number, stage in enumerate(self.stages):
             prefix = f"{STAGES[number]}." if len(self.stages) > 1 else ""

@@ -31,7 +31,14 @@ def _list_pairs() -> list[str]:
 
 
 def _list_datasets() -> list[str]:
-    return [f"  {name:<16}{datasets[name].summary}" for name in datasets]
+    lines = []
+    for name in datasets:
+        recipe = datasets[name]
+        lines.append(f"  {name:<16}{recipe.summary}")
+        lines.append(f"  {'':<16}--augment {' or '.join(recipe.transforms)}")
+        for declared in dataclasses.fields(recipe.options):
+            lines.append(f"  {'':<16}--{declared.name}: {declared.metadata['help']}; default {declared.default}")
+    return lines
 
 
 def _list_models() -> list[str]:

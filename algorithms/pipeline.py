@@ -211,7 +211,7 @@ def _place(split: Split, device: torch.device) -> Split:
     if split.images.nbytes < free / 2:
         return split.to(device)
     log.info("%.1f GB of images do not fit on %s; batches are copied there", split.images.nbytes / 1e9, device)
-    return Split(split.images.pin_memory(), split.labels)
+    return replace(split, images=split.images.pin_memory())
 
 
 def _write_config(config: RunConfig, folder: RunFolder, summary: dict) -> None:

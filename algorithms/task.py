@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from algorithms.losses import as_probabilities
-from data.batches import Batch, Batches, gather, shuffled, to_float, weighted_draws
+from data.batches import Batch, Batches, gather, shuffled, weighted_draws
 from data.split import Split
 from models.registry import Network, build_network
 from utils.errors import RunError
@@ -136,7 +136,7 @@ def over_split(function: Callable[[Tensor], Tensor], split: Split, device: torch
     with torch.inference_mode():
         for start in range(0, len(split), EVALUATION_BATCH):
             images = split.images[start : start + EVALUATION_BATCH]
-            part = function(to_float(images.to(device, non_blocking=True)))
+            part = function(split.transform.for_scoring(images.to(device, non_blocking=True)))
             if results is None:
                 results = part.new_empty(len(split), *part.shape[1:])
             results[start : start + len(part)] = part

@@ -13,7 +13,7 @@ from data.split import Split
 class Batch:
     """All that a method sees of its samples.
 
-    images: float [B, C, H, W] in [0, 1], channels last.
+    images: float [B, C, H, W] as the split's transform makes them, channels last.
     labels: given labels, int64 [B].
     index: positions in the training set of the samples really served, int64 [B].
     weights: loss weights from an earlier stage, float [B], or None.
@@ -25,16 +25,11 @@ class Batch:
     weights: Tensor | None = None
 
 
-def to_float(images: Tensor) -> Tensor:
-    """uint8 [B, C, H, W] in 0..255 to float32 in [0, 1]."""
-    return images.float().div_(255)
-
-
 def gather(split: Split, index: Tensor, device: torch.device, weights: Tensor | None = None) -> Batch:
     """The samples of `split` at `index` (int64 [B], on the split's device), as floats on `device`."""
     rows = split.subset(index)
     images, labels, index = (part.to(device, non_blocking=True) for part in (rows.images, rows.labels, index))
-    return Batch(to_float(images), labels, index, None if weights is None else weights[index])
+    return Batch(split.transform.for_training(images), labels, index, None if weights is None else weights[index])
 
 
 class Batches:

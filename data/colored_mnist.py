@@ -14,7 +14,7 @@ from torchvision.datasets import MNIST
 
 from data.coloring import colorize, draw_bias_labels
 from data.layouts import pt_files, read_disen, read_pt, write_pt
-from data.registry import Defaults, dataset
+from data.registry import Defaults, NoOptions, dataset
 from data.split import Clean, Source
 from utils.errors import RunError
 from utils.files import save_tensors
@@ -37,7 +37,7 @@ Digits = tuple[np.ndarray, np.ndarray]
     10,
     Defaults(model="CONV", epochs=100, batch_size=256, lr=0.01, lr_decay_opt="30", bratio=0.01, nratio=0.0),
 )
-def colored_mnist(data_dir: Path, bratio: float) -> Source:
+def colored_mnist(data_dir: Path, bratio: float, options: NoOptions) -> Source:
     """MNIST digits, each class with its own colour (60,000 + 10,000 images, 28x28)
 
     Taken from the first that is there: the authors' `.pt` files, the Disen folders, our own cache, MNIST itself.

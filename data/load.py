@@ -1,13 +1,14 @@
 """From a data set's name and settings to a `Dataset` ready for training: validation, label noise, annotations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from data.noise import add_label_noise
-from data.registry import datasets
+from data.registry import NoOptions, datasets
 from data.split import Annotations, Clean, Dataset, Source, Split
 from utils.errors import RunError
 from utils.seeds import numpy_generator
@@ -15,7 +16,7 @@ from utils.seeds import numpy_generator
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What determines the training data, bit for bit."""
+    """What determines the training data, bit for bit; `options` are those that the data set declares."""
 
     dataset: str
     data_dir: str
@@ -25,6 +26,8 @@ class DataSettings:
     noise_style: str
     clean_valid: bool
     seed: int
+    augment: str = "none"
+    options: Any = field(default_factory=NoOptions)
 
 
 def load_dataset(settings: DataSettings) -> Dataset:
@@ -33,7 +36,9 @@ def load_dataset(settings: DataSettings) -> Dataset:
     Raises:
         RunError: files are missing, damaged or inconsistent; the message says which and what to do.
     """
-    source = datasets[settings.dataset].build(Path(settings.data_dir), settings.bratio)
+    recipe = datasets[settings.dataset]
+    transform = recipe.transforms[settings.augment]
+    source = recipe.build(Path(settings.data_dir), settings.bratio, settings.options)
     _check(source, settings.dataset)
     valid, test = source.valid, source.test
     if settings.clean_valid:
@@ -48,12 +53,12 @@ def load_dataset(settings: DataSettings) -> Dataset:
             settings.noise_style,
             settings.seed,
         )
-        return Split(clean.images, labels)
+        return Split(clean.images, labels, transform)
 
     return Dataset(
         train=noisy(source.train),
-        valid=Split(valid.images, valid.labels) if settings.clean_valid else noisy(valid),
-        test=Split(test.images, test.labels),
+        valid=Split(valid.images, valid.labels, transform) if settings.clean_valid else noisy(valid),
+        test=Split(test.images, test.labels, transform),
         annotations={
             name: Annotations(clean.labels, clean.bias_labels)
             for name, clean in (("train", source.train), ("valid", valid), ("test", test))

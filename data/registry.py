@@ -1,9 +1,11 @@
-"""The data sets by name, each with the settings that fit it."""
+"""The data sets by name, each with its options, its transforms and the settings that fit it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from data.augment import Transform
 from data.split import Source
 from utils.registry import Registry
 
@@ -23,26 +25,55 @@ class Defaults:
     bratio: float
     nratio: float
     first_epochs: int | None = None
+    opt: str = "SGD"
+
+
+def option(
+    default: Any,
+    *,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] | None = None,
+):
+    """Declares an option of a data set, which becomes a flag: its default, and its bounds (inclusive) or choices."""
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Options of a data set that has none."""
+
+
+Build = Callable[[Path, float, Any], Source]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A registered data set: `build(data_dir, bratio)` returns its three clean splits."""
+    """A registered data set.
 
-    build: Callable[[Path, float], Source]
-    num_classes: int
+    build: from a data folder, a bias ratio and an instance of `options` to its three splits before label noise.
+    num_classes: None where only its files tell.
+    transforms: by the names that `--augment` uses; the first one is the default.
+    """
+
+    build: Build
+    num_classes: int | None
     defaults: Defaults
     summary: str
+    options: type = NoOptions
+    transforms: Mapping[str, Transform] = field(default_factory=lambda: {"none": Transform()})
 
 
 datasets: Registry[Recipe] = Registry("data set", "data")
 
 
-def dataset(name: str, num_classes: int, defaults: Defaults) -> Callable[[Callable[[Path, float], Source]], Callable]:
-    """Registers the function below it; the first line of its docstring is what `--list` shows."""
+def dataset(name: str, num_classes: int | None, defaults: Defaults, **more: Any) -> Callable[[Build], Build]:
+    """Registers the function below it, with `more` of `Recipe`; its docstring's first line is what `--list` shows."""
 
-    def add(build: Callable[[Path, float], Source]) -> Callable[[Path, float], Source]:
-        datasets.register(name)(Recipe(build, num_classes, defaults, (build.__doc__ or "").strip().splitlines()[0]))
+    def add(build: Build) -> Build:
+        summary = (build.__doc__ or "").strip().splitlines()[0]
+        datasets.register(name)(Recipe(build, num_classes, defaults, summary, **more))
         return build
 
     return add

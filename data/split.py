@@ -1,11 +1,12 @@
 """What a learner may see of a data set, and, apart from it, what only the evaluator may see."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from data.augment import Transform
 from utils.metrics import GROUPS, group_index
 
 
@@ -15,10 +16,12 @@ class Split:
 
     images: uint8 [N, C, H, W], channels last in memory, so that a batch of rows is one contiguous copy.
     labels: int64 [N].
+    transform: how a network sees the images.
     """
 
     images: Tensor
     labels: Tensor
+    transform: Transform = field(default_factory=Transform)
 
     def __post_init__(self) -> None:
         assert self.images.dtype == torch.uint8
@@ -29,13 +32,13 @@ class Split:
         return len(self.labels)
 
     def to(self, device: torch.device) -> "Split":
-        return Split(self.images.to(device), self.labels.to(device))
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
     def subset(self, index: Tensor) -> "Split":
         """The samples at `index` (int64 [K]), numbered anew from 0."""
         index = index.to(self.labels.device)
         rows = self.images.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
-        return Split(rows, self.labels.index_select(0, index))
+        return replace(self, images=rows, labels=self.labels.index_select(0, index))
 
     def fingerprint(self) -> str:
         """Names this very set of images and labels: twelve hexadecimal digits."""

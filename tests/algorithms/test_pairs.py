@@ -91,8 +91,10 @@ def smallest():
         patch.setattr(colored_digits, "VALID_IMAGES", 20)
         patch.setattr(colored_digits, "TEST_DIGITS", 10)
         recipe = datasets["colored_digits"]
-        source = recipe.build(Path(), 0.2)
-        patch.setitem(datasets._things, "colored_digits", replace(recipe, build=lambda data_dir, bratio: source))
+        source = recipe.build(Path(), 0.2, recipe.options())
+        patch.setitem(
+            datasets._things, "colored_digits", replace(recipe, build=lambda data_dir, bratio, options: source)
+        )
         yield
 
 

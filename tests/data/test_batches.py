@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
-from data.batches import Batch, Batches, inverse_cdf, shuffled, to_float, weighted_draws
+from data.augment import Transform
+from data.batches import Batch, Batches, inverse_cdf, shuffled, weighted_draws
 from data.split import Split
 
 CPU = torch.device("cpu")
@@ -88,9 +89,9 @@ def test_an_epoch_can_be_walked_twice(split):
     assert [batch.index.tolist() for batch in batches] == [batch.index.tolist() for batch in batches]
 
 
-def test_to_float_keeps_every_value_apart():
+def test_scaling_keeps_every_value_apart():
     values = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(to_float(values), values.float() / 255)
+    assert torch.equal(Transform().for_scoring(values), values.float() / 255)
     assert torch.equal(values, torch.arange(256, dtype=torch.uint8))
 
 

@@ -10,13 +10,13 @@ from sklearn.datasets import load_digits
 from data import colored_digits
 from data.coloring import PALETTES
 from data.load import DataSettings, load_dataset
-from data.registry import datasets
+from data.registry import NoOptions, datasets
 
 SPLITS = ("train", "valid", "test")
 
 
 def build(bratio=0.05):
-    return datasets["colored_digits"].build(Path("nowhere"), bratio)
+    return datasets["colored_digits"].build(Path("nowhere"), bratio, NoOptions())
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from data import colored_mnist
 from data.coloring import PALETTES
 from data.layouts import pt_files
 from data.load import DataSettings, load_dataset
-from data.registry import datasets
+from data.registry import NoOptions, datasets
 from utils.errors import RunError
 from utils.files import load_tensors
 
@@ -20,7 +20,7 @@ SETTINGS = DataSettings("colored_mnist", "", 0.01, 0.1, "sym", "reference", clea
 
 
 def build(data_dir, bratio=0.01):
-    return datasets["colored_mnist"].build(data_dir, bratio)
+    return datasets["colored_mnist"].build(data_dir, bratio, NoOptions())
 
 
 def digits_of(size, seed):

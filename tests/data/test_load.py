@@ -30,7 +30,9 @@ def load(monkeypatch):
     """Loads a source given by hand, with other settings on demand."""
 
     def with_settings(source=SOURCE, **settings):
-        recipe = Recipe(lambda data_dir, bratio: source, 10, Defaults("MLP", 1, 8, 0.1, "1", 0.2, 0.4), "by hand")
+        recipe = Recipe(
+            lambda data_dir, bratio, options: source, 10, Defaults("MLP", 1, 8, 0.1, "1", 0.2, 0.4), "by hand"
+        )
         datasets.names()
         monkeypatch.setitem(datasets._things, "toy", recipe)
         return load_dataset(replace(SETTINGS, **settings))

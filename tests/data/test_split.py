@@ -15,8 +15,8 @@ def split_of(size=12, seed=0):
     return Split(images, torch.randint(0, 3, (size,), generator=generator))
 
 
-def test_a_split_holds_nothing_but_images_and_given_labels():
-    assert [field.name for field in dataclasses.fields(Split)] == ["images", "labels"]
+def test_a_split_holds_nothing_but_images_given_labels_and_a_transform():
+    assert [field.name for field in dataclasses.fields(Split)] == ["images", "labels", "transform"]
 
 
 @pytest.mark.parametrize(
