@@ -18,6 +18,7 @@ from data.load import DataSettings
 from data.registry import Defaults, datasets
 from models.registry import networks
 from utils.cli import Parser, milestones, number, truth
+from utils.criteria import CRITERIA, DEFAULT
 from utils.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 GENERAL = {"momentum": 0.9, "lr_decay": "StepLR", "lr_decay_rate": 0.1}
 """Defaults of the settings that no data set changes."""
+
+REFEREE_EPOCHS = 10
+"""A referee need only know the cue; where first stages train longer, it trains no longer than that."""
 
 IGNORED = {
     "num_workers": "images stay in memory and batches are made on the device, so there are no worker processes",
@@ -141,6 +145,9 @@ def _add_run(group: Any) -> None:
     group.add_argument("--alg", default="deneb_gce", help="METHOD or FIRST_SECOND")
     group.add_argument("--seed", type=number(int, low=0), default=0, help="of label noise, initialisation and order")
     group.add_argument("--indep_run", type=number(int, low=1), default=1, help="train that many seeds, from --seed on")
+    group.add_argument("--best_by", choices=CRITERIA, metavar="CRITERION",
+                       help=f"what names the best epoch: {', '.join(CRITERIA)} (default: {DEFAULT}, with --clean_valid "
+                       "clean_valid)")  # fmt: skip
     group.add_argument("--gpu", help="number of the CUDA device, or cpu (default: the first one, if there is one)")
     group.add_argument("--threads", type=number(int, low=1), help="CPU threads (default: 2, or 1 on a single core)")
     group.add_argument(
@@ -194,8 +201,13 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
         _stage(methods[name], given, defaults, STAGES[position], selector=position < len(names) - 1)
         for position, name in enumerate(names)
     )
+    best_by = arguments.best_by or ("clean_valid" if arguments.clean_valid else DEFAULT)
+    if best_by == "clean_valid" and not arguments.clean_valid:
+        raise UsageError("--best_by clean_valid needs a clean validation split: add --clean_valid.")
     return RunConfig(
         alg="_".join(names),
+        best_by=best_by,
+        referee=_referee(given, defaults) if CRITERIA[best_by].refereed else None,
         data=DataSettings(
             dataset=arguments.dataset,
             data_dir=arguments.data_dir,
@@ -226,6 +238,14 @@ def _stage(method: type[Method], given: dict[str, Any], defaults: Defaults, stag
     return StageConfig(method.name, hparams, settings)
 
 
+def _referee(given: dict[str, Any], defaults: Defaults) -> StageConfig:
+    """DENEB's prejudice model with its default hyper-parameters and a short schedule, whatever the run's stages are."""
+    prejudice = methods["deneb"]
+    settings = _settings(given, defaults, stage=None, selector=True)
+    settings = dataclasses.replace(settings, epochs=min(settings.epochs, REFEREE_EPOCHS))
+    return StageConfig(prejudice.name, prejudice.Hparams(), settings)
+
+
 def _declared(cls: type, given: dict[str, Any], *prefixes: str) -> Any:
     """An instance of a class of declared values, from the flags given; those with a later prefix win."""
     values = {}
@@ -236,11 +256,11 @@ def _declared(cls: type, given: dict[str, Any], *prefixes: str) -> Any:
     return cls(**values)
 
 
-def _settings(given: dict[str, Any], defaults: Defaults, stage: str, selector: bool) -> StageSettings:
+def _settings(given: dict[str, Any], defaults: Defaults, stage: str | None, selector: bool) -> StageSettings:
     values = {**GENERAL, **{name: getattr(defaults, name) for name in SETTINGS if hasattr(defaults, name)}}
     if selector and defaults.first_epochs is not None:
         values["epochs"] = defaults.first_epochs
-    for flag in ("", f"{stage}."):
+    for flag in ("", f"{stage}.") if stage else ("",):
         values |= {name: given[flag + name] for name in SETTINGS if given[flag + name] is not None}
     values.setdefault("weight_decay", 1e-3 if values["opt"] == "SGD" else 0.0)
     networks[values["model"]]  # raises, with the nearest name

@@ -26,12 +26,18 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that a run needs to know, resolved."""
+    """Everything that a run needs to know, resolved.
+
+    best_by: the criterion (see `utils.criteria`) that names the best epoch. referee: how its referee is trained, if it
+    needs one.
+    """
 
     alg: str
     data: DataSettings
     stages: tuple[StageConfig, ...]
     device: torch.device
+    best_by: str = "valid_accuracy"
+    referee: StageConfig | None = None
     resampling: bool = True
     log_dir: Path = Path("log")
     run_name: str | None = None
@@ -55,9 +61,11 @@ class RunConfig:
 
     def arguments(self) -> dict[str, Any]:
         """What distinguishes this run from others, flat: two runs with equal arguments have equal results."""
-        values = {"alg": self.alg, "resampling": self.resampling, **asdict(self.data)}
+        values = {"alg": self.alg, "resampling": self.resampling, "best_by": self.best_by, **asdict(self.data)}
         values |= values.pop("options")
         del values["data_dir"]
+        if self.referee is not None:
+            values["referee"] = self.referee.as_dict()
         for number, stage in enumerate(self.stages):
             prefix = f"{STAGES[number]}." if len(self.stages) > 1 else ""
             described = stage.as_dict()

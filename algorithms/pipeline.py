@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.base import methods
+from algorithms.base import Method, methods
 from algorithms.config import RunConfig, StageConfig
 from algorithms.losses import as_probabilities
 from algorithms.selection import Selection
@@ -23,17 +23,18 @@ from data.load import load_dataset
 from data.noise import expected_rate
 from data.split import Dataset, Split
 from utils import plots
+from utils.criteria import CRITERIA, best_epoch
 from utils.errors import RunError
 from utils.files import load_tensors, read_json, save_tensors, write_json
 from utils.logbook import environment, log_file, peak_memory, tensorboard
-from utils.metrics import best_epoch, selection_quality
+from utils.metrics import selection_quality
 from utils.results import record_csv
 from utils.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 REPORTED = ("epoch", "valid_accuracy", "valid_loss", "test_accuracy", "test_aligned", "test_conflicting",
-            "test_worst_group", "valid_contradicted_accuracy")  # fmt: skip
+            "test_worst_group", *(criterion.key for criterion in CRITERIA.values() if criterion.refereed))  # fmt: skip
 
 
 def run(config: RunConfig) -> dict[str, Any]:
@@ -91,6 +92,9 @@ def _train(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
     valid, test = _place(dataset.valid, config.device), _place(dataset.test, config.device)
     evaluate = Evaluator(valid, test, dataset, config.device, groups)
     current = TrainingSet(_place(dataset.train, config.device), torch.arange(len(dataset.train)))
+    if config.referee is not None:
+        judge, _, _ = _trained_selector(config, config.referee, current.split, evaluate, config.overwrite)
+        evaluate.referee = over_split(judge.predict, valid, config.device)
     records: list[Record] = []
     stages: list[dict[str, Any]] = []
     with tensorboard(folder.path, config.tensorboard) as write_scalars:
@@ -111,7 +115,7 @@ def _train(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
             records += _numbered(history, len(stages) + 1)
             stages.append(outcome)
             current = current.after(selection, config.resampling)
-            evaluate.referee, evaluate.groups = selection.valid_predictions, groups[current.members]
+            evaluate.groups = groups[current.members]
 
         final = config.stages[-1]
         weights = None if current.weights is None else current.weights.to(config.device)
@@ -126,12 +130,14 @@ def _train(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
         stages.append({**final.as_dict(), "seconds": sum(record["seconds"] for record in history)})
 
     save_tensors(folder / "model.pt", method.state_dict())
-    best = history[best_epoch([record["valid_accuracy"] for record in history])]
+    criterion = CRITERIA[config.best_by]
+    best = history[best_epoch([record[criterion.key] for record in history], criterion.maximise)]
     result = {
         "alg": config.alg,
         "seed": config.data.seed,
         "end": {key: history[-1][key] for key in REPORTED if key in history[-1]},
         "best": {key: best[key] for key in REPORTED if key in best},
+        "best_by": config.best_by,
         "data": summary,
         "stages": stages,
         "seconds": time.perf_counter() - start,
@@ -167,8 +173,29 @@ def _task(config: RunConfig, stage: StageConfig, train: Split, num_classes: int)
 def _select(
     config: RunConfig, stage: StageConfig, train: Split, evaluate: Evaluator, on_epoch: Callable
 ) -> tuple[Selection, dict[str, Any], list[Record]]:
-    """Trains a selector, or loads the one that an equal earlier stage left in the folder named by its key; selects."""
-    cls, fingerprint = methods[stage.method], train.fingerprint()
+    """A selector's selection from `train`, what `result.json` says of the stage, and its epochs."""
+    overwrite = config.overwrite and stage != config.referee  # which was trained anew a moment ago
+    method, history, reused = _trained_selector(config, stage, train, evaluate, overwrite, on_epoch)
+    values, score = method.select()
+    assert method.emits is not None
+    selection = Selection(method.emits, values, score, train.fingerprint())
+    seconds = sum(record["seconds"] for record in history)
+    return selection, {**stage.as_dict(), "seconds": seconds, "reused": reused}, history
+
+
+def _trained_selector(
+    config: RunConfig,
+    stage: StageConfig,
+    train: Split,
+    evaluate: Evaluator,
+    overwrite: bool,
+    on_epoch: Callable[[list[Record]], None] = lambda history: None,
+) -> tuple[Method, list[Record], bool]:
+    """A selector in evaluation mode, its epochs, and whether an equal stage had trained it before.
+
+    Every trained selector is kept in a folder named by all that its training depends on.
+    """
+    cls = methods[stage.method]
     task = _task(config, stage, train, evaluate.dataset.num_classes)
     described = stage.as_dict() | {
         "hparams": {
@@ -178,13 +205,13 @@ def _select(
         },
         "seed": config.data.seed,
         "noise_rate": task.noise_rate,
-        "train": fingerprint,
+        "train": train.fingerprint(),
     }
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
     folder = RunFolder(config.log_dir / config.dataset_name / "selectors" / f"{stage.method}-{key}")
     method = cls(task, stage.hparams).to(config.device)
     with folder.locked(wait=True):
-        finished = folder.start(described, config.overwrite)
+        finished = folder.start(described, overwrite)
         if finished is None:
             write_json(folder / "config.json", {"arguments": described})
             history = fit(method, evaluate, folder.checkpoint, on_epoch, stage.method)
@@ -195,12 +222,7 @@ def _select(
             history = finished["history"]
             method.load_state_dict(load_tensors(folder / "model.pt"))
     method.eval()
-    assert cls.emits is not None
-    values, score = method.select()
-    predictions = over_split(method.predict, evaluate.valid, config.device).argmax(1)
-    seconds = sum(record["seconds"] for record in history)
-    outcome = {**stage.as_dict(), "seconds": seconds, "reused": finished is not None}
-    return Selection(cls.emits, values, score, fingerprint, predictions), outcome, history
+    return method, history, finished is not None
 
 
 def _place(split: Split, device: torch.device) -> Split:

@@ -20,14 +20,12 @@ class Selection:
     values: sampling probabilities (float64 [N], sum 1), loss weights (float32 [N]) or kept positions (int64 [K]).
     score: what it ranked the samples by, float64 [N] (for DENEB the entropy).
     fingerprint: of the training images and noisy labels it was made for.
-    valid_predictions: classes that the selector's own model predicts for the validation images, int64 [N_valid].
     """
 
     kind: Emission
     values: Tensor
     score: Tensor
     fingerprint: str
-    valid_predictions: Tensor
 
     def __post_init__(self) -> None:
         if self.kind == "kept" and len(self.values) < 2:
@@ -45,8 +43,7 @@ class Selection:
 
     def save(self, path: Path, **more: np.ndarray) -> None:
         """Writes `path` (.npz), readable without unpickling; `more` arrays are stored beside it."""
-        arrays = {"values": self.values, "score": self.score, "valid_prediction": self.valid_predictions}
-        arrays["probability"] = self.share_of_draws()
+        arrays = {"values": self.values, "score": self.score, "probability": self.share_of_draws()}
         with replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(
                 file,

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from algorithms.base import Method
 from algorithms.task import over_split
 from data.split import Dataset, Split
+from utils.criteria import refereed_accuracies
 from utils.errors import RunError
 from utils.files import load_tensors, save_tensors
 from utils.metrics import GROUPS, fraction, group_accuracies
@@ -30,10 +31,9 @@ Record = dict[str, Any]
 class Evaluator:
     """Measures a model on the validation split (given labels) and the test split (true labels, groups).
 
-    Nothing that it returns reaches a method. `referee`, int64 [N_valid], holds an earlier stage's predictions for the
-    validation images: accuracy on those whose given label it contradicts needs no true label, and unlike plain
-    validation accuracy tells debiased models from biased ones. `groups`, int64 [N], are those of the current training
-    set, for the log.
+    Nothing that it returns reaches a method. `referee`, [N_valid, C], are the referee's logits for the validation
+    images, if there is one (see `utils.criteria`). `groups`, int64 [N], are those of the current training set, for the
+    log.
     """
 
     valid: Split
@@ -57,7 +57,7 @@ class Evaluator:
             **{f"test_{name}": value for name, value in groups.items()},
         }
         if self.referee is not None:
-            record["valid_contradicted_accuracy"] = fraction(correct, self.referee != given)
+            record |= refereed_accuracies(correct, given, self.referee)
         return record
 
     def kept(self, subset: Tensor) -> dict[str, int]:

@@ -27,6 +27,6 @@ for path in Path(sys.argv[1]).glob("*/deneb_gce/*/*/result.json"):
 print(f"{'data set':<16}{'tau':>5}{'q':>5}{'n':>4}{'contradicted valid':>20}{'plain valid':>13}{'(test, shown only)':>20}")
 for (dataset, tau, q), ends in sorted(cells.items()):
     mean = {key: 100 * statistics.mean(end[key] for end in ends) for key in ends[0] if key != "epoch"}
-    print(f"{dataset:<16}{tau:>5}{q:>5}{len(ends):>4}{mean['valid_contradicted_accuracy']:>20.1f}"
+    print(f"{dataset:<16}{tau:>5}{q:>5}{len(ends):>4}{mean['contradicted_valid_accuracy']:>20.1f}"
           f"{mean['valid_accuracy']:>13.1f}{mean['test_accuracy']:>20.1f}")
 PYTHON

@@ -37,11 +37,6 @@ def group_accuracies(predicted: Tensor, true: Tensor, bias: Tensor, num_classes:
     }
 
 
-def best_epoch(valid_accuracy: list[float]) -> int:
-    """The latest epoch that attains the highest validation accuracy."""
-    return max(range(len(valid_accuracy)), key=lambda epoch: (valid_accuracy[epoch], epoch))
-
-
 def auroc(score: np.ndarray, positive: np.ndarray, among: np.ndarray) -> float | None:
     """Area under the ROC curve of `score` for `positive`, among the chosen samples; None where a side is empty."""
     truth = positive[among]

@@ -4,7 +4,7 @@ import torch
 
 from algorithms.trainer import Evaluator
 from data.split import Annotations, Dataset, Split
-from utils.metrics import best_epoch
+from utils.criteria import best_epoch
 
 
 class Oracle:

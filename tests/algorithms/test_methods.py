@@ -82,7 +82,7 @@ def test_passes_on_what_it_says(name, trained):
         assert (values >= 0).all()
     if method.emits == "probabilities":
         assert float(values.sum()) == pytest.approx(1, abs=1e-12)
-    share = Selection(method.emits, values, score, "", torch.zeros(0)).share_of_draws()
+    share = Selection(method.emits, values, score, "").share_of_draws()
     assert float(share.sum()) == pytest.approx(1, abs=1e-12)
 
 

@@ -17,7 +17,7 @@ SHARES = {"probabilities": [0.125, 0, 0.375, 0.5], "weights": [0.125, 0, 0.375, 
 
 
 def selection(kind, values=None):
-    return Selection(kind, VALUES[kind] if values is None else values, SCORE, "c0ffee", torch.tensor([2, 1]))
+    return Selection(kind, VALUES[kind] if values is None else values, SCORE, "c0ffee")
 
 
 @pytest.mark.parametrize("kind", VALUES)
@@ -37,7 +37,6 @@ def test_the_file_holds_everything_and_needs_no_unpickling(kind, tmp_path):
         assert file["values"].tolist() == VALUES[kind].tolist()
         assert file["score"].tolist() == SCORE.tolist()
         assert file["probability"].tolist() == SHARES[kind]
-        assert file["valid_prediction"].tolist() == [2, 1]
         assert file["group"].tolist() == [0, 1, 2, 3]
 
 

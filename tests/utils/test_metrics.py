@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils.metrics import GROUPS, auroc, best_epoch, fraction, group_accuracies, group_index, selection_quality
+from utils.metrics import GROUPS, auroc, fraction, group_accuracies, group_index, selection_quality
 
 
 def accuracies(predicted, true, bias, classes=3):
@@ -49,13 +49,6 @@ def test_fraction():
     assert fraction(correct, members) == 0.5
     assert fraction(correct, torch.zeros(3, dtype=torch.bool)) is None
     assert fraction(correct[:0], members[:0]) is None
-
-
-@pytest.mark.parametrize(
-    ("accuracy", "best"), [([0.5], 0), ([0.1, 0.9, 0.3], 1), ([0.9, 0.1, 0.9], 2), ([0, 0, 0], 2), ([0.2, 0.2, 0.1], 1)]
-)
-def test_of_equally_good_epochs_the_latest_is_best(accuracy, best):
-    assert best_epoch(accuracy) == best
 
 
 @pytest.mark.parametrize(

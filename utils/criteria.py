@@ -1,0 +1,90 @@
+"""By what a model is chosen, among epochs and among hyper-parameters: never by true labels, cues or test images.
+
+Validation images are as biased and as mislabelled as training images, so their plain accuracy hardly notices whether a
+model is biased. A *referee* helps: a prejudice model, trained once per data set, noise and seed, whose prediction is
+mostly the cue's class. Where it contradicts an image's given label, the image is conflicting (a debiased model then
+predicts the given label) or mislabelled (no model can, so that all lose the same). `docs/selection.md` compares the
+criteria.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from utils.metrics import fraction
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One way to choose.
+
+    key: what an epoch's record and `result.json` call its value. maximise: whether larger is better.
+    refereed: whether it needs a referee. oracle: whether it looks at what a user would not have.
+    """
+
+    key: str
+    help: str
+    maximise: bool = True
+    refereed: bool = False
+    oracle: bool = False
+
+
+CRITERIA = {
+    "valid_accuracy": Criterion("valid_accuracy", "accuracy on validation images and their given labels"),
+    "valid_loss": Criterion("valid_loss", "cross entropy on validation images", maximise=False),
+    "entropy_weighted_valid_accuracy": Criterion(
+        "entropy_weighted_valid_accuracy",
+        "validation accuracy, each image weighted by the entropy of the referee's prediction",
+        refereed=True,
+    ),
+    "contradicted_valid_accuracy": Criterion(
+        "contradicted_valid_accuracy",
+        "accuracy on validation images whose given label the referee contradicts",
+        refereed=True,
+    ),
+    "balanced_valid_accuracy": Criterion(
+        "balanced_valid_accuracy",
+        "accuracies on confirmed and contradicted validation images, weighted as if cues were independent of classes",
+        refereed=True,
+    ),
+    "clean_valid": Criterion("valid_accuracy", "accuracy on the clean half of the test split of --clean_valid"),
+    "test_accuracy": Criterion("test_accuracy", "oracle: unbiased test accuracy, to compare with only", oracle=True),
+}
+DEFAULT = "balanced_valid_accuracy"
+ENTROPY_TEMPERATURE = 0.5
+
+
+def refereed_accuracies(correct: Tensor, given: Tensor, referee: Tensor) -> dict[str, float | None]:
+    """The values of the refereed criteria.
+
+    Args:
+        correct: whether the model predicts the given label, bool [N].
+        given: given labels, int64 [N].
+        referee: logits of the referee, [N, C].
+
+    Returns:
+        accuracies by key; None where there is no image to judge by.
+    """
+    contradicted = referee.argmax(1) != given
+    confirmed_accuracy, contradicted_accuracy = fraction(correct, ~contradicted), fraction(correct, contradicted)
+    log_probability = (referee.double() / ENTROPY_TEMPERATURE).log_softmax(1)
+    entropy = -(log_probability.exp() * log_probability).sum(1)
+    share = 1 / referee.shape[1]  # of the aligned among test images whose cues are independent of their classes
+    balanced = None
+    if confirmed_accuracy is not None and contradicted_accuracy is not None:
+        balanced = share * confirmed_accuracy + (1 - share) * contradicted_accuracy
+    return {
+        "entropy_weighted_valid_accuracy": float((entropy * correct).sum() / entropy.sum()) if entropy.sum() else None,
+        "contradicted_valid_accuracy": contradicted_accuracy,
+        "balanced_valid_accuracy": balanced,
+    }
+
+
+def best_epoch(values: list[float | None], maximise: bool = True) -> int:
+    """The latest epoch (from 0) with the best value; an epoch without one is chosen only if none has any."""
+    sign = 1 if maximise else -1
+    return max(
+        range(len(values)),
+        key=lambda epoch: (-torch.inf if (value := values[epoch]) is None else sign * value, epoch),
+    )
