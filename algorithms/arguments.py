@@ -17,7 +17,7 @@ from data import noise
 from data.load import DataSettings
 from data.registry import Defaults, datasets
 from models.registry import networks
-from utils.cli import Parser, milestones, number, truth
+from utils.cli import Parser, existing_file, milestones, number, truth
 from utils.criteria import CRITERIA, DEFAULT
 from utils.errors import UsageError
 
@@ -25,6 +25,11 @@ log = logging.getLogger(__name__)
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "model": {"help": "network"},
+    "weights": {
+        "type": existing_file,
+        "metavar": "FILE",
+        "help": "state dict to start from, but for the last layer (default: pretrained_*: torchvision's, others: none)",
+    },
     "epochs": {"type": number(int, low=1), "help": "epochs of each stage"},
     "batch_size": {"type": number(int, low=2), "help": "images per step"},
     "opt": {"choices": OPTIMIZERS, "help": "optimiser"},

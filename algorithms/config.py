@@ -8,6 +8,7 @@ import torch
 
 from algorithms.task import StageSettings
 from data.load import DataSettings
+from models.registry import initial_weights
 
 STAGES = ("first", "second", "third")
 
@@ -21,7 +22,10 @@ class StageConfig:
     settings: StageSettings
 
     def as_dict(self) -> dict[str, Any]:
-        return {"method": self.method, "hparams": asdict(self.hparams), "settings": asdict(self.settings)}
+        """All that decides the outcome; a file of weights by its content, wherever it is."""
+        weights = initial_weights(self.settings.model, self.settings.weights)
+        settings = asdict(self.settings) | {"weights": weights}
+        return {"method": self.method, "hparams": asdict(self.hparams), "settings": settings}
 
 
 @dataclass(frozen=True)

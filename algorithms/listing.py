@@ -42,7 +42,10 @@ def _list_datasets() -> list[str]:
 
 
 def _list_models() -> list[str]:
-    return [f"  {name:<16}{_first_line(networks[name])}" for name in networks]
+    return [
+        "  (parameters counted at 10 classes)",
+        *(f"  {name:<22}{_first_line(networks[name])}" for name in networks),
+    ]
 
 
 LISTS = {"methods": _list_methods, "pairs": _list_pairs, "datasets": _list_datasets, "models": _list_models}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ SCHEDULES = ("StepLR", "MultiStepLR", "CosineAnnealingLR")
 
 @dataclass(frozen=True)
 class StageSettings:
-    """How one stage is trained, whatever the method."""
+    """How one stage is trained, whatever the method; `weights` is a file to start networks from."""
 
     model: str
     epochs: int
@@ -33,6 +34,7 @@ class StageSettings:
     lr_decay: str
     lr_decay_rate: float
     lr_decay_opt: str
+    weights: Path | None = None
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of `--opt`; Adam gets the weight decay it is told (the authors' code dropped it)."""
@@ -72,10 +74,14 @@ class Task:
     weights: Tensor | None = None
 
     def new_network(self, name: str = "network", num_classes: int | None = None) -> Network:
-        """A fresh network, initialised from the stream `name`: it does not depend on what was drawn before."""
+        """A fresh network, initialised from the stream `name`: it does not depend on what was drawn before.
+
+        Networks that start from given weights differ in their last layer only.
+        """
         channels, height, width = self.train.images.shape[1:]
+        classes, settings = num_classes or self.num_classes, self.settings
         with self.initialising(name):
-            network = build_network(self.settings.model, (channels, height, width), num_classes or self.num_classes)
+            network = build_network(settings.model, (channels, height, width), classes, settings.weights)
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @contextmanager

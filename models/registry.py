@@ -1,10 +1,14 @@
 """The networks by name."""
 
-from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor, nn
+from torchvision.models import WeightsEnum
 
+from models.weights import load_published, load_weights
 from utils.errors import UsageError
+from utils.files import content_hash
 from utils.registry import Registry
 
 
@@ -12,28 +16,51 @@ class Network(nn.Module):
     """A classifier in two parts.
 
     `extract` maps images [B, C, H, W] to features [B, feature_dim]; `predict` maps features to logits [B, classes],
-    with `fc` as its only layer with parameters.
+    with `fc` as its only layer with parameters. It is made from the shape (C, H, W) of its images, of which it raises a
+    ValueError if they do not suit it, and the number of classes.
     """
 
     feature_dim: int
     fc: nn.Linear
+    published: ClassVar[WeightsEnum | None] = None
+    """torchvision's weights that it starts from, unless a file is named."""
 
     def extract(self, images: Tensor) -> Tensor:
         raise NotImplementedError
 
     def predict(self, features: Tensor) -> Tensor:
-        raise NotImplementedError
+        return self.fc(features)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.predict(self.extract(images))
 
 
-networks: Registry[Callable[[tuple[int, int, int], int], Network]] = Registry("network", "models")
+networks: Registry[type[Network]] = Registry("network", "models")
 
 
-def build_network(name: str, image_shape: tuple[int, int, int], num_classes: int) -> Network:
-    """A fresh network for images of shape (C, H, W), initialised from torch's global generator."""
+def build_network(
+    name: str, image_shape: tuple[int, int, int], num_classes: int, weights: Path | None = None
+) -> Network:
+    """A fresh network for images of shape (C, H, W), initialised from torch's global generator.
+
+    With the file `weights`, or with weights that the network is published with, this is true of its last layer alone.
+
+    Raises:
+        UsageError: no network is so named, or images or weights do not suit it.
+        RunError: the weights cannot be read or downloaded.
+    """
     try:
-        return networks[name](image_shape, num_classes)
+        network = networks[name](image_shape, num_classes)
     except ValueError as error:
         raise UsageError(f"--model {name} does not fit images of {image_shape}: {error}") from error
+    if weights is not None:
+        load_weights(network, weights)
+    elif network.published is not None:
+        load_published(network, network.published)
+    return network
+
+
+def initial_weights(name: str, weights: Path | None) -> str | None:
+    """What the network `name` starts from, by content: the file's hash or torchvision's name; None if random."""
+    published = networks[name].published
+    return content_hash(weights) if weights else str(published) if published else None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 import train_mix
 from algorithms import pipeline
 from data import colored_digits
+from models.registry import build_network
 from utils.metrics import GROUPS
 
 ROOT = Path(__file__).parent.parent
@@ -199,6 +201,26 @@ def test_missing_tensorboard_is_explained(train, monkeypatch):
     assert "pip install tensorboard" in errors
 
 
+def test_weights_from_a_file_are_named_by_content(train, run_folder, tmp_path):
+    files = [tmp_path / name for name in ("one.pt", "copy.pt", "other.pt")]
+    networks = [build_network("CONV", (3, 28, 28), 10) for _ in range(2)]
+    for file, network in zip(files, [networks[0], networks[0], networks[1]], strict=True):
+        with open(file, "wb") as stream:
+            torch.save(network.state_dict(), stream)
+    assert train("--alg", "deneb_gce", "--epochs", 1, "--second.weights", files[0])[0] == 0
+    arguments = json.loads((run_folder() / "config.json").read_text())["arguments"]
+    assert arguments["first.weights"] is None
+    assert re.fullmatch("[0-9a-f]{12}", arguments["second.weights"])
+    _, output, _ = train("--alg", "deneb_gce", "--epochs", 1, "--second.weights", files[1])
+    assert "already finished" in output
+    code, _, errors = train("--alg", "deneb_gce", "--epochs", 1, "--second.weights", files[2])
+    assert code == 1
+    assert "second.weights:" in errors
+    code, _, errors = train("--alg", "vanilla", "--model", "ResNet20", "--weights", files[0])
+    assert code == 2
+    assert "does not fit this --model" in errors
+
+
 @pytest.mark.parametrize("listed", ["deneb_gce", "colored_mnist", "CONV", "--p_threshold"])
 def test_list(train, listed):
     code, output, _ = train("--list")
@@ -213,6 +235,7 @@ USAGE_ERRORS = [
     (["--alg", ""], "unknown method"),
     (["--dataset", "colored_mnst"], "Did you mean 'colored_mnist'?"),
     (["--model", "CONVV"], "Did you mean 'CONV'?"),
+    (["--weights", "nowhere.pth"], "there is no file 'nowhere.pth'"),
     (["--epochz", "3"], "Did you mean --epochs?"),
     (["--epochs", "0"], "at least 1"),
     (["--epochs", "two"], "'two' is not a whole number"),

@@ -4,6 +4,7 @@ import argparse
 import difflib
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from utils.errors import UsageError
@@ -79,3 +80,10 @@ def milestones(text: str) -> str:
     if epochs[0] < 1 or any(late <= early for early, late in itertools.pairwise(epochs)):
         raise argparse.ArgumentTypeError(f"{text!r} is not an epoch such as 30 or an increasing list such as 40,80")
     return ",".join(map(str, epochs))
+
+
+def existing_file(text: str) -> Path:
+    """A type for `add_argument`: the path of a file that is there."""
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text!r}")
+    return Path(text)

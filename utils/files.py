@@ -1,5 +1,6 @@
 """Files are written to a temporary name in the same folder and renamed, so a reader never sees half a file."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -55,3 +56,12 @@ def load_tensors(path: Path) -> Any:
     except Exception as error:  # torch raises many types for damaged or foreign files
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RunError(f"cannot read {path} as tensors ({reason}). The file is damaged or not one of ours.") from error
+
+
+def content_hash(path: Path) -> str:
+    """The first 12 hex digits of the SHA-256 of a file's content."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error}.") from error

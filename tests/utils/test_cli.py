@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from utils.cli import Parser, milestones, number, truth
+from utils.cli import Parser, existing_file, milestones, number, truth
 from utils.errors import UsageError
 
 
@@ -94,6 +94,16 @@ def test_milestones(text, value):
 def test_no_milestones(text):
     with pytest.raises(argparse.ArgumentTypeError, match="such as"):
         milestones(text)
+
+
+def test_existing_file(tmp_path):
+    path = tmp_path / "file"
+    with pytest.raises(argparse.ArgumentTypeError, match="no file"):
+        existing_file(str(path))
+    path.touch()
+    assert existing_file(str(path)) == path
+    with pytest.raises(argparse.ArgumentTypeError, match="no file"):
+        existing_file(str(tmp_path))
 
 
 def test_help_names_each_default_once(parser, capsys):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from utils.errors import RunError
-from utils.files import load_tensors, read_json, replacing, save_tensors, write_json, write_text
+from utils.files import content_hash, load_tensors, read_json, replacing, save_tensors, write_json, write_text
 
 
 def names(folder):
@@ -112,3 +112,11 @@ def test_damaged_and_missing_tensor_files_are_named(tmp_path):
         with pytest.raises(RunError, match=rf"cannot read {path} as tensors \(.+\)\. The file is damaged") as error:
             load_tensors(path)
         assert "\n" not in str(error.value)
+
+
+def test_content_hash_is_the_start_of_sha256(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    assert content_hash(path) == "ba7816bf8f01"
+    with pytest.raises(RunError, match="cannot read"):
+        content_hash(tmp_path)
