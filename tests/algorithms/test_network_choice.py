@@ -13,7 +13,7 @@ def few(tiny):
     return tiny.train.subset(torch.arange(24))
 
 
-@pytest.mark.parametrize("model", ["ResNet20", "ResNet50"])
+@pytest.mark.parametrize("model", ["ResNet20", "ResNet34"])
 @pytest.mark.parametrize("name", ["disen", "pgd", "fine"])
 def test_a_step_and_a_selection(name, model, make, settings, few):
     method = make(name, {"train": few, "settings": replace(settings, model=model)})
