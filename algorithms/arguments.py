@@ -28,7 +28,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "weights": {
         "type": existing_file,
         "metavar": "FILE",
-        "help": "state dict to start from, but for the last layer (default: pretrained_*: torchvision's, others: none)",
+        "help": "state dict to start from, but for the last layer (default: torchvision's for pretrained_*, or none)",
     },
     "epochs": {"type": number(int, low=1), "help": "epochs of each stage"},
     "batch_size": {"type": number(int, low=2), "help": "images per step"},
