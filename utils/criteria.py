@@ -3,8 +3,8 @@
 Validation images are as biased and as mislabelled as training images, so their plain accuracy hardly notices whether a
 model is biased. A *referee* helps: a prejudice model, trained once per data set, noise and seed, whose prediction is
 mostly the cue's class. Where it contradicts an image's given label, the image is conflicting (a debiased model then
-predicts the given label) or mislabelled (no model can, so that all lose the same). `docs/selection.md` compares the
-criteria.
+predicts the given label) or mislabelled (no model can). Of mislabelled images, whose cue fits their content, it is the
+surer, so that its entropy tells the two apart. `docs/selection.md` compares the criteria.
 """
 
 from dataclasses import dataclass
@@ -45,14 +45,18 @@ CRITERIA = {
     ),
     "balanced_valid_accuracy": Criterion(
         "balanced_valid_accuracy",
-        "accuracies on confirmed and contradicted validation images, weighted as if cues were independent of classes",
+        "accuracies on confirmed and on contradicted validation images, weighted as if cue and class were independent",
+        refereed=True,
+    ),
+    "debiased_valid_accuracy": Criterion(
+        "debiased_valid_accuracy",
+        "the same, with contradicted images weighted by the entropy of the referee's prediction",
         refereed=True,
     ),
     "clean_valid": Criterion("valid_accuracy", "accuracy on the clean half of the test split of --clean_valid"),
     "test_accuracy": Criterion("test_accuracy", "oracle: unbiased test accuracy, to compare with only", oracle=True),
 }
-DEFAULT = "balanced_valid_accuracy"
-ENTROPY_TEMPERATURE = 0.5
+DEFAULT = "debiased_valid_accuracy"
 
 
 def refereed_accuracies(correct: Tensor, given: Tensor, referee: Tensor) -> dict[str, float | None]:
@@ -67,18 +71,31 @@ def refereed_accuracies(correct: Tensor, given: Tensor, referee: Tensor) -> dict
         accuracies by key; None where there is no image to judge by.
     """
     contradicted = referee.argmax(1) != given
-    confirmed_accuracy, contradicted_accuracy = fraction(correct, ~contradicted), fraction(correct, contradicted)
-    log_probability = (referee.double() / ENTROPY_TEMPERATURE).log_softmax(1)
-    entropy = -(log_probability.exp() * log_probability).sum(1)
-    share = 1 / referee.shape[1]  # of the aligned among test images whose cues are independent of their classes
-    balanced = None
-    if confirmed_accuracy is not None and contradicted_accuracy is not None:
-        balanced = share * confirmed_accuracy + (1 - share) * contradicted_accuracy
+    confirmed, plain = fraction(correct, ~contradicted), fraction(correct, contradicted)
+    aligned = 1 / referee.shape[1]  # their share where cue and class are independent, as in an unbiased test split
+
+    def balanced(accuracy: float | None) -> float | None:
+        if confirmed is None or accuracy is None:
+            return None
+        return aligned * confirmed + (1 - aligned) * accuracy
+
     return {
-        "entropy_weighted_valid_accuracy": float((entropy * correct).sum() / entropy.sum()) if entropy.sum() else None,
-        "contradicted_valid_accuracy": contradicted_accuracy,
-        "balanced_valid_accuracy": balanced,
+        "entropy_weighted_valid_accuracy": _weighted(correct, _entropy(referee, temperature=0.5)),
+        "contradicted_valid_accuracy": plain,
+        "balanced_valid_accuracy": balanced(plain),
+        "debiased_valid_accuracy": balanced(_weighted(correct, _entropy(referee) * contradicted)),
     }
+
+
+def _entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    log_probability = (logits.double() / temperature).log_softmax(1)
+    return -(log_probability.exp() * log_probability).sum(1)
+
+
+def _weighted(correct: Tensor, weight: Tensor) -> float | None:
+    """Share of the weight (float [N]) that lies on `correct` (bool [N])."""
+    total = weight.sum()
+    return float((weight * correct).sum() / total) if total > 0 else None
 
 
 def best_epoch(values: list[float | None], maximise: bool = True) -> int:

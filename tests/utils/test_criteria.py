@@ -17,19 +17,27 @@ def test_the_values_by_hand():
     got = accuracies([True, True, True, False, True, False], [0, 0, 0, 0, 1, 2], [SURE] * 6)
     assert got["contradicted_valid_accuracy"] == 0.5
     assert got["balanced_valid_accuracy"] == pytest.approx(0.75 / 3 + 2 / 3 * 0.5)
+    assert got["debiased_valid_accuracy"] == pytest.approx(0.75 / 3 + 2 / 3 * 0.5), "equal entropies change nothing"
 
 
 def test_entropy_weights_images_that_the_referee_is_torn_about():
     got = accuracies([True, False, False], [0, 0, 0], [TORN, SURE, SURE])
-    assert got["entropy_weighted_valid_accuracy"] == pytest.approx(1, abs=1e-6)
+    assert got["entropy_weighted_valid_accuracy"] == pytest.approx(1, abs=1e-5)
     got = accuracies([True, False, True, False], [0, 0, 0, 0], [TORN, TORN, TORN, SURE])
     assert got["entropy_weighted_valid_accuracy"] == pytest.approx(2 / 3, abs=1e-6)
+
+
+def test_of_contradicted_images_those_count_that_the_referee_is_unsure_of():
+    got = accuracies([True, True, False, False], [0, 2, 2, 1], [SURE, TORN, SURE, SURE])
+    assert got["contradicted_valid_accuracy"] == pytest.approx(1 / 3)
+    assert got["debiased_valid_accuracy"] == pytest.approx(1, abs=1e-5)
 
 
 def test_missing_images_give_no_value():
     confirmed_only = accuracies([True, False], [0, 0], [SURE, SURE])
     assert confirmed_only["contradicted_valid_accuracy"] is None
     assert confirmed_only["balanced_valid_accuracy"] is None
+    assert confirmed_only["debiased_valid_accuracy"] is None
     contradicted_only = accuracies([True, False], [1, 2], [SURE, SURE])
     assert contradicted_only["contradicted_valid_accuracy"] == 0.5
     assert contradicted_only["balanced_valid_accuracy"] is None
@@ -42,7 +50,7 @@ def test_a_debiased_model_scores_higher_than_a_biased_one_whatever_the_plain_acc
     referee = [SURE] * 100
     biased, debiased = [True] * 90 + [False] * 10, [True] * 81 + [False] * 9 + [True] * 10
     assert sum(biased) < sum(debiased) + 1
-    for key in ("contradicted_valid_accuracy", "balanced_valid_accuracy"):
+    for key in ("contradicted_valid_accuracy", "balanced_valid_accuracy", "debiased_valid_accuracy"):
         assert accuracies(debiased, given, referee)[key] > accuracies(biased, given, referee)[key] + 0.5
 
 
