@@ -1,6 +1,7 @@
 """Train one method, or a selector and a learner, on biased images with noisy labels.
 
 python train_mix.py --alg deneb_gce
+torchrun --nproc_per_node=4 train_mix.py --alg deneb_gce    # over several devices: docs/scaling.md
 """
 
 import os
@@ -19,18 +20,18 @@ from algorithms.arguments import parse_arguments, resolve
 from algorithms.config import RunConfig
 from algorithms.listing import listing
 from algorithms.pipeline import run
+from utils import distributed
 from utils.cpu import keep_freed_memory, use_threads
+from utils.distributed import complain, launcher
 from utils.errors import RunError
 from utils.results import mass_table, result_table, seeds_table
 
 
 def main(argv: list[str]) -> int:
-    console = logging.StreamHandler(sys.stdout)
-    console.setLevel(logging.INFO)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[console], force=True)
-    logging.getLogger("algorithms").setLevel(logging.DEBUG)  # train.log also gets what a terminal shows as bars
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        distributed.join()
+        show_log()
         arguments = parse_arguments(argv, "train_mix.py")
         if arguments.list:
             print(listing(arguments.list))
@@ -42,21 +43,22 @@ def main(argv: list[str]) -> int:
             train(replace(config, data=replace(config.data, seed=config.data.seed + k)))
             for k in range(arguments.indep_run)
         ]
+        distributed.leave()
     except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         return error.exit_code
     except torch.OutOfMemoryError:
-        print("error: the GPU's memory is full. Lower --batch_size, or use --gpu cpu.", file=sys.stderr)
+        complain("error: the GPU's memory is full. Lower --batch_size, or use --gpu cpu.")
         return 1
     except BrokenPipeError:  # whoever read our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # a full disk, a folder without permission
-        print(f"error: {error}. Free the place or choose another --log_dir.", file=sys.stderr)
+        complain(f"error: {error}. Free the place or choose another --log_dir.")
         return 1
     except KeyboardInterrupt:
-        command = shlex.join(["python", "train_mix.py", *argv])
-        print(f"\ninterrupted; every finished epoch is saved. To continue: {command}", file=sys.stderr)
+        command = shlex.join([*launcher(), "train_mix.py", *argv])
+        complain(f"\ninterrupted; every finished epoch is saved. To continue: {command}")
         return 130
     if len(results) > 1:
         print(f"\nseeds {results[0]['seed']} to {results[-1]['seed']}, accuracy in %\n{seeds_table(results)}")
@@ -68,6 +70,14 @@ def main(argv: list[str]) -> int:
             f"--seed {arguments.seed}"
         )
     return 0
+
+
+def show_log() -> None:
+    """What is logged goes to the standard output, and in more detail to a run's `train.log`."""
+    console = logging.StreamHandler(sys.stdout)
+    console.setLevel(logging.INFO)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[console], force=True)
+    logging.getLogger("algorithms").setLevel(logging.DEBUG)  # train.log also gets what a terminal shows as bars
 
 
 def train(config: RunConfig) -> dict:

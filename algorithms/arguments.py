@@ -17,6 +17,7 @@ from data import noise
 from data.load import DataSettings
 from data.registry import Defaults, datasets
 from models.registry import networks
+from utils import distributed
 from utils.cli import Parser, existing_file, milestones, number, truth
 from utils.criteria import CRITERIA, DEFAULT
 from utils.errors import UsageError
@@ -154,7 +155,10 @@ def _add_run(group: Any) -> None:
                        help=f"what names the best epoch: {', '.join(CRITERIA)} (default: {DEFAULT}, with --clean_valid "
                        "clean_valid)")  # fmt: skip
     group.add_argument("--gpu", help="number of the CUDA device, or cpu (default: the first one, if there is one)")
-    group.add_argument("--threads", type=number(int, low=1), help="CPU threads (default: 2, or 1 on a single core)")
+    group.add_argument("--sync_bn", action="store_true", help="under torchrun: batch norm over the whole batch")
+    group.add_argument(
+        "--threads", type=number(int, low=1), help="CPU threads of each process (default: 2, or its share of the cores)"
+    )
     group.add_argument(
         "--resampling", type=truth, nargs="?", const=True, default=True, metavar="true|false",
         help="a first stage's probabilities are used to draw samples (true) or to weight their losses (false)",
@@ -234,6 +238,7 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
         overwrite=arguments.overwrite,
         figures=not arguments.no_figures,
         tensorboard=arguments.tensorboard,
+        sync_bn=arguments.sync_bn,
     )
 
 
@@ -280,6 +285,14 @@ def pick_device(gpu: str | None) -> torch.device:
     """The device of `--gpu`; says so where a wanted GPU is not there."""
     if gpu in ("cpu", "-1") or (gpu is None and not torch.cuda.is_available()):
         return torch.device("cpu")
+    if distributed.launched():
+        if gpu is not None:
+            raise UsageError(
+                f"--gpu {gpu}: under torchrun each process takes the GPU of its own number. Leave it out; "
+                "CUDA_VISIBLE_DEVICES restricts which there are."
+            )
+        torch.backends.cudnn.deterministic = True
+        return distributed.local_device()
     number_ = gpu or "0"
     if not number_.isdigit():
         raise UsageError(f"--gpu {gpu}: wanted the number of a CUDA device, such as 0, or cpu.")

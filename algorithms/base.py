@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from algorithms.task import StageSettings, Task
 from data.batches import Batch
+from utils.distributed import average
 from utils.registry import Registry
 
 Emission = Literal["probabilities", "weights", "kept"]
@@ -113,9 +114,10 @@ def weighted_mean(losses: Tensor, weights: Tensor | None) -> Tensor:
 
 
 def update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One optimiser step along the gradient of `loss`."""
+    """One optimiser step along the gradient of `loss`, averaged over the processes: see models/sharded.py."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    average(part.grad for group in optimizer.param_groups for part in group["params"] if part.grad is not None)
     optimizer.step()
 
 

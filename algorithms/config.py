@@ -49,6 +49,7 @@ class RunConfig:
     overwrite: bool = False
     figures: bool = True
     tensorboard: bool = False
+    sync_bn: bool = False
 
     @property
     def dataset_name(self) -> str:
@@ -70,6 +71,8 @@ class RunConfig:
         del values["data_dir"]
         if self.referee is not None:
             values["referee"] = self.referee.as_dict()
+        if self.sync_bn:
+            values["sync_bn"] = True
         for number, stage in enumerate(self.stages):
             prefix = f"{STAGES[number]}." if len(self.stages) > 1 else ""
             described = stage.as_dict()

@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
+from utils.distributed import from_writer
 from utils.errors import RunError
 
 
@@ -55,6 +56,10 @@ def component_posterior(
     """
     if np.ptp(values) < 1e-6:
         return np.ones(len(values))
+    return from_writer(_posterior, values, side, seed, **settings)  # rounded alike, so that all keep the same samples
+
+
+def _posterior(values: np.ndarray, side: Literal["lower", "upper"], seed: int, **settings: Any) -> np.ndarray:
     mixture = GaussianMixture(2, random_state=seed, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the few iterations are the methods', converged or not

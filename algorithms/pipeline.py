@@ -24,6 +24,7 @@ from data.noise import expected_rate
 from data.split import Dataset, Split
 from utils import plots
 from utils.criteria import CRITERIA, best_epoch
+from utils.distributed import from_writer, world, writer_first
 from utils.errors import RunError
 from utils.files import load_tensors, read_json, save_tensors, write_json
 from utils.logbook import environment, log_file, peak_memory, tensorboard
@@ -47,7 +48,7 @@ def run(config: RunConfig) -> dict[str, Any]:
     """
     folder = RunFolder(config.folder)
     with folder.locked(wait=False):
-        finished = folder.start(config.arguments(), config.overwrite)
+        finished = from_writer(folder.start, config.arguments(), config.overwrite)
         if finished is not None:
             log.info("already finished: %s (--overwrite trains it again)", folder.path)
             return finished
@@ -85,9 +86,9 @@ class TrainingSet:
 
 def _train(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
     start = time.perf_counter()
-    dataset = load_dataset(config.data)
+    dataset = writer_first(load_dataset, config.data)
     summary, groups = dataset.summary(), dataset.train_groups()
-    _write_config(config, folder, summary)
+    from_writer(_write_config, config, folder, summary)
     _log_data(summary)
     valid, test = _place(dataset.valid, config.device), _place(dataset.test, config.device)
     evaluate = Evaluator(valid, test, dataset, config.device, groups)
@@ -167,6 +168,7 @@ def _task(config: RunConfig, stage: StageConfig, train: Split, num_classes: int)
         data.seed,
         stage.method,
         noise_rate=expected_rate(num_classes, data.nratio, data.noise_type, data.noise_style),
+        sync_bn=config.sync_bn,
     )
 
 
@@ -176,7 +178,8 @@ def _select(
     """A selector's selection from `train`, what `result.json` says of the stage, and its epochs."""
     overwrite = config.overwrite and stage != config.referee  # which was trained anew a moment ago
     method, history, reused = _trained_selector(config, stage, train, evaluate, overwrite, on_epoch)
-    values, score = method.select()
+    selected = method.select()
+    values, score = from_writer(lambda: selected)
     assert method.emits is not None
     selection = Selection(method.emits, values, score, train.fingerprint())
     seconds = sum(record["seconds"] for record in history)
@@ -211,7 +214,7 @@ def _trained_selector(
     folder = RunFolder(config.log_dir / config.dataset_name / "selectors" / f"{stage.method}-{key}")
     method = cls(task, stage.hparams).to(config.device)
     with folder.locked(wait=True):
-        finished = folder.start(described, overwrite)
+        finished = from_writer(folder.start, described, overwrite)
         if finished is None:
             write_json(folder / "config.json", {"arguments": described})
             history = fit(method, evaluate, folder.checkpoint, on_epoch, stage.method)
@@ -220,7 +223,7 @@ def _trained_selector(
         else:
             log.info("%s: taking the trained selector in %s", stage.method, folder.path)
             history = finished["history"]
-            method.load_state_dict(load_tensors(folder / "model.pt"))
+            method.load_state_dict(from_writer(load_tensors, folder / "model.pt"))
     method.eval()
     return method, history, finished is not None
 
@@ -242,12 +245,16 @@ def _write_config(config: RunConfig, folder: RunFolder, summary: dict) -> None:
         contents = {"arguments": config.arguments(), "data": summary, "environment": environment(config.device)}
         write_json(path, contents)
         return
-    before, now = read_json(path)["data"]["train"]["fingerprint"], summary["train"]["fingerprint"]
+    there = read_json(path)
+    before, now = there["data"]["train"]["fingerprint"], summary["train"]["fingerprint"]
     if before != now:
         raise RunError(
             f"{folder.path} was started with training data {before}, but the same arguments now give {now}: "
             f"the files under {config.data.data_dir} have changed. Restore them, or use --run_name or --overwrite."
         )
+    processes = there["environment"].get("processes", 1)
+    if processes != world():
+        log.warning("started with --nproc_per_node=%d, goes on with %d: not the same to the bit", processes, world())
 
 
 def _log_data(summary: dict) -> None:

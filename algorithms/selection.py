@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from algorithms.base import Emission
+from utils.distributed import writer_only
 from utils.errors import RunError
 from utils.files import replacing
 
@@ -41,6 +42,7 @@ class Selection:
             return torch.zeros_like(self.score).index_fill_(0, self.values, 1 / len(self.values))
         return self.values.double() / self.values.double().sum()
 
+    @writer_only
     def save(self, path: Path, **more: np.ndarray) -> None:
         """Writes `path` (.npz), readable without unpickling; `more` arrays are stored beside it."""
         arrays = {"values": self.values, "score": self.score, "probability": self.share_of_draws()}

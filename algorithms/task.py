@@ -12,6 +12,8 @@ from algorithms.losses import as_probabilities
 from data.batches import Batch, Batches, gather, shuffled, weighted_draws
 from data.split import Split
 from models.registry import Network, build_network
+from models.sharded import sharded
+from utils.distributed import gather_rows, own_rows
 from utils.errors import RunError
 from utils.seeds import derive, torch_generator
 
@@ -61,6 +63,7 @@ class Task:
     noise_rate: share of labels that are expected to be wrong, which some methods take as known.
     probabilities: sampling probabilities from an earlier stage, float64 [N], or None for uniform epochs.
     weights: loss weights from an earlier stage, float32 [N] on the device, or None.
+    sync_bn: of several processes' networks, see models/sharded.py.
     """
 
     train: Split
@@ -72,6 +75,7 @@ class Task:
     noise_rate: float = 0.0
     probabilities: Tensor | None = None
     weights: Tensor | None = None
+    sync_bn: bool = False
 
     def new_network(self, name: str = "network", num_classes: int | None = None) -> Network:
         """A fresh network, initialised from the stream `name`: it does not depend on what was drawn before.
@@ -82,7 +86,8 @@ class Task:
         classes, settings = num_classes or self.num_classes, self.settings
         with self.initialising(name):
             network = build_network(settings.model, (channels, height, width), classes, settings.weights)
-        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return sharded(network, self.sync_bn)
 
     @contextmanager
     def initialising(self, name: str) -> Iterator[None]:
@@ -136,16 +141,16 @@ def over_split(function: Callable[[Tensor], Tensor], split: Split, device: torch
     """Applies `function` (images [B, C, H, W] to [B, ...]) to all images of `split`, without gradients; on the CPU.
 
     Results go into one tensor: kept apart, they would lie in the freed memory that the next batch needs, and the
-    process would grow with the number of batches.
+    process would grow with the number of batches. Several processes share the images out and all get all results.
     """
-    results = None
+    results, mine = None, own_rows(len(split))
     with torch.inference_mode():
-        for start in range(0, len(split), EVALUATION_BATCH):
-            images = split.images[start : start + EVALUATION_BATCH]
+        for start in range(mine.start, mine.stop, EVALUATION_BATCH):
+            images = split.images[start : min(start + EVALUATION_BATCH, mine.stop)]
             part = function(split.transform.for_scoring(images.to(device, non_blocking=True)))
             if results is None:
-                results = part.new_empty(len(split), *part.shape[1:])
-            results[start : start + len(part)] = part
+                results = part.new_empty(mine.stop - mine.start, *part.shape[1:])
+            results[start - mine.start :][: len(part)] = part
     if results is None:
         raise RunError("there are no images to apply a model to.")
-    return results.cpu().clone()  # outside inference mode: an ordinary tensor
+    return gather_rows(results, len(split)).cpu().clone()  # outside inference mode: an ordinary tensor

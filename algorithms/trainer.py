@@ -17,6 +17,8 @@ from algorithms.base import Method
 from algorithms.task import over_split
 from data.split import Dataset, Split
 from utils.criteria import refereed_accuracies
+from models.sharded import batch_norms
+from utils.distributed import average, bars_off, from_writer, seed_all
 from utils.errors import RunError
 from utils.files import load_tensors, save_tensors
 from utils.metrics import GROUPS, fraction, group_accuracies
@@ -78,10 +80,11 @@ def fit(
     settings = method.task.settings
     schedulers = [settings.scheduler(optimizer) for optimizer in method.optimizers]
     history: list[Record] = []
-    if checkpoint.exists():
-        history = _restore(load_tensors(checkpoint), method, schedulers)
+    saved = from_writer(lambda: load_tensors(checkpoint) if checkpoint.exists() else None)
+    if saved is not None:
+        history = _restore(saved, method, schedulers)
         log.info("%s: continuing after epoch %d of %d", title, len(history), settings.epochs)
-    bar = tqdm(total=settings.epochs, initial=len(history), desc=title, unit="epoch", disable=None)
+    bar = tqdm(total=settings.epochs, initial=len(history), desc=title, unit="epoch", disable=bars_off())
     for epoch in range(len(history), settings.epochs):
         record = train_epoch(method, epoch, title)
         record.update(lr=method.optimizers[0].param_groups[0]["lr"], **evaluate(method))
@@ -106,14 +109,16 @@ def train_epoch(method: Method, epoch: int, title: str) -> Record:
     """
     start = time.perf_counter()
     task = method.task
-    torch.manual_seed(derive(task.seed, task.stage, "epoch", epoch))
+    seed_all(derive(task.seed, task.stage, "epoch", epoch))
     method.train()
     method.begin_epoch(epoch)
     totals, seen = torch.zeros(2, dtype=torch.float64, device=task.device), 0
-    for batch in tqdm(method.batches(epoch), desc=f"epoch {epoch + 1}", leave=False, disable=None, mininterval=0.5):
+    bar = tqdm(method.batches(epoch), desc=f"epoch {epoch + 1}", leave=False, disable=bars_off(), mininterval=0.5)
+    for batch in bar:
         loss, logits = method.step(batch)
         totals += torch.stack([loss * len(logits), (logits.argmax(1) == batch.labels).sum()])
         seen += len(logits)
+    average(part for norm in batch_norms(method) for part in (norm.running_mean, norm.running_var))
     method.end_epoch(epoch)
     mean_loss, accuracy = (totals / seen).tolist()
     if not math.isfinite(mean_loss):

@@ -5,12 +5,17 @@ import os
 
 import torch
 
+from utils.distributed import local_world
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def use_threads(count: int | None) -> int:
-    """Sets the number of computing threads and returns it; by default two at most: small networks gain from no more."""
-    torch.set_num_threads(count or min(2, os.cpu_count() or 1))
+    """Sets the number of computing threads and returns it; by default two at most: small networks gain from no more.
+
+    Processes of torchrun divide the cores among them.
+    """
+    torch.set_num_threads(count or max(1, min(2, (os.cpu_count() or 1) // local_world())))
     return torch.get_num_threads()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from utils.distributed import writer_only
 from utils.errors import RunError
 
 
@@ -27,6 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@writer_only
 def write_text(path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -44,6 +46,7 @@ def read_json(path: Path) -> Any:
         raise RunError(f"cannot read {path}: {error}. Remove the file or choose another --run_name.") from error
 
 
+@writer_only
 def save_tensors(path: Path, value: Any) -> None:
     with replacing(path) as temporary:
         torch.save(value, temporary)

@@ -14,6 +14,7 @@ import numpy as np
 import sklearn
 import torch
 
+from utils.distributed import is_writer, world
 from utils.errors import RunError
 
 
@@ -29,6 +30,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "platform": platform.platform(),
         "device": str(device),
         "threads": torch.get_num_threads(),
+        "processes": world(),
     }
 
 
@@ -51,6 +53,9 @@ def peak_memory(device: torch.device) -> int:
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
     """While the block runs, everything that is logged also goes to the end of `path`."""
+    if not is_writer():
+        yield
+        return
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("(%(asctime)s): %(message)s"))
     root = logging.getLogger()
@@ -69,7 +74,7 @@ def tensorboard(folder: Path, wanted: bool) -> Iterator[Callable[[dict[str, Any]
     Raises:
         RunError: it is wanted, and the package is missing.
     """
-    if not wanted:
+    if not (wanted and is_writer()):
         yield lambda record: None
         return
     try:

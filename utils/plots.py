@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from utils.distributed import writer_only
 from utils.files import replacing
 from utils.metrics import GROUPS
 
@@ -25,6 +26,7 @@ def _save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
 
 
+@writer_only
 def learning_curves(folder: Path, records: list[dict[str, Any]]) -> None:
     """Accuracy by group over the epochs, one panel per stage: `learning_curves.png`."""
     stages = sorted({record["stage"] for record in records})
@@ -43,6 +45,7 @@ def learning_curves(folder: Path, records: list[dict[str, Any]]) -> None:
     _save(figure, folder / "learning_curves.png")
 
 
+@writer_only
 def score_histogram(folder: Path, score: np.ndarray, group: np.ndarray) -> None:
     """Distribution of a selector's score in each group: `score_by_group.png`. The counts are on a log scale."""
     figure = Figure(figsize=(6, 4))
@@ -56,6 +59,7 @@ def score_histogram(folder: Path, score: np.ndarray, group: np.ndarray) -> None:
     _save(figure, folder / "score_by_group.png")
 
 
+@writer_only
 def sample_sheet(
     folder: Path,
     images: Tensor,

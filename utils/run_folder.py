@@ -9,6 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from utils.distributed import from_writer, writer_only
 from utils.errors import RunError
 from utils.files import read_json, write_json, write_text
 
@@ -34,9 +35,16 @@ class RunFolder:
         Raises:
             RunError: another process holds it and `wait` is false, or the folder cannot be made.
         """
+        lock = FileLock(self / ".lock")
+        from_writer(self._acquire, lock, wait)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _acquire(self, lock: FileLock, wait: bool) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self / ".lock")
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -48,10 +56,6 @@ class RunFolder:
                 lock.acquire()
         except OSError as error:
             raise RunError(f"cannot write to {self.path}: {error}. Choose another --log_dir.") from error
-        try:
-            yield
-        finally:
-            lock.release()
 
     def start(self, arguments: dict[str, Any], overwrite: bool) -> dict[str, Any] | None:
         """Makes the folder this run's. Returns the result if the run is finished already, else None.
@@ -90,6 +94,7 @@ class RunFolder:
     def write_metrics(self, records: list[dict[str, Any]]) -> None:
         write_text(self / "metrics.jsonl", "".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
 
+    @writer_only
     def finish(self, result: dict[str, Any]) -> None:
         """Writes the result, which marks the run done, and removes the checkpoint."""
         write_json(self / "result.json", result)

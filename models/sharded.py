@@ -1,0 +1,73 @@
+"""A network whose features several processes compute together.
+
+Every process runs a method's mathematics on the whole batch, so that tables, rankings, mixtures and MixUp are those of
+a single process. Only `extract`, which costs the time, is shared out: each process computes its rows, then all get all.
+
+Gradients. All processes have the same loss, so it equals its mean over the processes; its gradient is the mean of what
+each one gets by differentiating the sum of all losses with respect to its own computation. A process's rows enter the
+losses of all `world` processes, hence the factor in `_Gather.backward`; layers above the features, which every process
+computes in full, need none. Averaging all gradients (`Method.update`) is then right for every parameter alike, however
+a method uses its networks.
+
+This is why the average is an all-reduce in the update and not DistributedDataParallel: that one follows the `forward`
+of a module whose parameters never change, while methods call `extract`, put other heads on it, copy networks as
+teachers, and run passes without gradients between a forward and its backward. What is lost is that it sends gradients
+while the backward pass still runs.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.registry import Network
+from utils.distributed import gather_rows, own_draws, own_rows, world
+from utils.errors import UsageError
+
+
+class _Sharded(Network):
+    def extract(self, images: Tensor) -> Tensor:
+        rows, total = own_rows(len(images)), len(images)
+        if torch.is_inference_mode_enabled() or rows == slice(0, total):  # scoring passes are shared out as a whole
+            return super().extract(images)
+        with own_draws(images.device):
+            features = super().extract(images[rows])
+        return _Gather.apply(features, total)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, total: int) -> Tensor:
+        ctx.total = total
+        return gather_rows(part, total)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return world() * gradient[own_rows(ctx.total)], None
+
+
+def sharded(network: Network, sync_bn: bool = False) -> Network:
+    """`network` with its `extract` shared out, if there are several processes; its parameters keep their names.
+
+    Args:
+        sync_bn: batch norm takes its statistics from the whole batch rather than from each process's rows.
+
+    Raises:
+        UsageError: `sync_bn` without a GPU, where torch has no such batch norm.
+    """
+    if world() == 1:
+        return network
+    if sync_bn and batch_norms(network):
+        if next(network.parameters()).device.type != "cuda":
+            raise UsageError("--sync_bn: torch synchronises batch norm on CUDA devices only. Leave it out on the CPU.")
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    network.__class__ = type(type(network).__name__, (_Sharded, type(network)), {})
+    return network
+
+
+def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """Its batch norms that keep running statistics."""
+    return [
+        part for part in module.modules()
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is not None
+    ]  # fmt: skip
