@@ -16,9 +16,9 @@ from tqdm import tqdm
 from algorithms.base import Method
 from algorithms.task import over_split
 from data.split import Dataset, Split
+from models.sharded import average_batch_norms
 from utils.criteria import refereed_accuracies
-from models.sharded import batch_norms
-from utils.distributed import average, bars_off, from_writer, seed_all
+from utils.distributed import bars_off, from_writer, seed_all
 from utils.errors import RunError
 from utils.files import load_tensors, save_tensors
 from utils.metrics import GROUPS, fraction, group_accuracies
@@ -118,7 +118,7 @@ def train_epoch(method: Method, epoch: int, title: str) -> Record:
         loss, logits = method.step(batch)
         totals += torch.stack([loss * len(logits), (logits.argmax(1) == batch.labels).sum()])
         seen += len(logits)
-    average(part for norm in batch_norms(method) for part in (norm.running_mean, norm.running_var))
+    average_batch_norms(method)
     method.end_epoch(epoch)
     mean_loss, accuracy = (totals / seen).tolist()
     if not math.isfinite(mean_loss):

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from models.registry import Network
-from utils.distributed import gather_rows, own_draws, own_rows, world
+from utils.distributed import average, gather_rows, own_draws, own_rows, world
 from utils.errors import UsageError
 
 
@@ -53,11 +53,11 @@ def sharded(network: Network, sync_bn: bool = False) -> Network:
         sync_bn: batch norm takes its statistics from the whole batch rather than from each process's rows.
 
     Raises:
-        UsageError: `sync_bn` without a GPU, where torch has no such batch norm.
+        UsageError: `sync_bn` on the CPU, where torch has no such batch norm.
     """
     if world() == 1:
         return network
-    if sync_bn and batch_norms(network):
+    if sync_bn:
         if next(network.parameters()).device.type != "cuda":
             raise UsageError("--sync_bn: torch synchronises batch norm on CUDA devices only. Leave it out on the CPU.")
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
@@ -65,9 +65,8 @@ def sharded(network: Network, sync_bn: bool = False) -> Network:
     return network
 
 
-def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """Its batch norms that keep running statistics."""
-    return [
-        part for part in module.modules()
-        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is not None
-    ]  # fmt: skip
+def average_batch_norms(module: nn.Module) -> None:
+    """Gives all processes the mean of their running statistics, which follow each one's own rows."""
+    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    statistics = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
+    average(buffer for buffer in statistics if buffer is not None)

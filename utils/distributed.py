@@ -20,7 +20,8 @@ from torch import Tensor
 from utils.errors import RunError, UsageError
 from utils.seeds import derive
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PATIENCE = timedelta(days=1)
 """How long a process waits for the others: the first one may wait for a lock that another run holds."""
@@ -208,4 +209,6 @@ def _or_lost() -> Iterator[None]:
         yield
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise RunError(f"another of the processes has ended or cannot be reached ({reason}).") from error
+        raise RunError(
+            f"lost another process of this run; every finished epoch is saved. See torchrun's summary ({reason})."
+        ) from error

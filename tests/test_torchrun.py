@@ -1,0 +1,111 @@
+"""The main command under torchrun: two processes on this machine, one run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import train_mix
+from algorithms.arguments import pick_device
+from utils import distributed
+from utils.errors import UsageError
+
+ROOT = Path(__file__).parent.parent
+ARGUMENTS = (
+    "--alg",
+    "deneb_gce",
+    "--model",
+    "MLP",
+    "--epochs",
+    "3",
+    "--batch_size",
+    "255",
+    "--no_figures",
+    "--gpu",
+    "cpu",
+)
+FOLDER = Path("colored_digits/deneb_gce/0.1_0.05/0")
+
+
+def start(log_dir):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "train_mix.py"]
+    return subprocess.Popen(
+        [*launcher, *ARGUMENTS, "--log_dir", str(log_dir), "--threads", "1"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def metrics(folder):
+    path = folder / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_terminated_and_continued_it_is_the_run_of_one_process(tmp_path):
+    folder = tmp_path / "two" / FOLDER
+    process = start(tmp_path / "two")
+    deadline = time.monotonic() + 120
+    while len(metrics(folder)) < 4:
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline, "the run never came that far"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert output.count("To continue: torchrun --nproc_per_node=2 train_mix.py --alg deneb_gce") == 1
+    assert output.count("lost another process") == 0
+    assert not (folder / "result.json").exists()
+
+    again = start(tmp_path / "two")
+    output, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, output
+    assert output.count("continuing after epoch") == 1
+    assert output.count("gce epoch 3/3") == 1
+    assert {path.name for path in folder.iterdir()} == {
+        ".lock", "config.json", "metrics.jsonl", "model.pt", "result.json", "selection.npz", "train.log",
+    }  # fmt: skip
+    assert json.loads((folder / "config.json").read_text())["environment"]["processes"] == 2
+
+    assert train_mix.main([*ARGUMENTS, "--log_dir", str(tmp_path / "one"), "--threads", "1"]) == 0
+    states = [torch.load(tmp_path / name / FOLDER / "model.pt", weights_only=True) for name in ("one", "two")]
+    for key, value in states[0].items():
+        torch.testing.assert_close(states[1][key], value, rtol=1e-3, atol=1e-5)
+    for one, two in zip(metrics(tmp_path / "one" / FOLDER), metrics(folder), strict=True):
+        assert two["train_loss"] == pytest.approx(one["train_loss"], rel=1e-4)
+        assert two.get("kept") == one.get("kept")
+
+
+@pytest.fixture
+def as_if_launched(monkeypatch):
+    """The environment that torchrun makes for the third of four processes on a machine."""
+    made = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4", "RANK": "2", "LOCAL_RANK": "2"}
+    for name, value in made.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("as_if_launched")
+def test_devices(monkeypatch):
+    assert pick_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda number: None)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert pick_device(None) == torch.device("cuda:2")
+    with pytest.raises(UsageError, match="takes the GPU of its own number"):
+        pick_device("0")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UsageError, match="--nproc_per_node=2"):
+        pick_device(None)
+
+
+@pytest.mark.usefixtures("as_if_launched")
+def test_a_program_for_one_process_refuses_several():
+    with pytest.raises(UsageError, match="not with torchrun"):
+        distributed.single_process_only("the search")
