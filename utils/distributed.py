@@ -36,12 +36,12 @@ def launched() -> bool:
 
 
 def join() -> None:
-    """Meets the other processes, if torchrun started several; all but the first fall silent.
+    """Meets the other processes that torchrun started, if it did and they have not met; all but the first fall silent.
 
     Tensors on a GPU travel by NCCL, those on the CPU and objects by gloo.
     """
     global _store
-    if not launched():
+    if not launched() or dist.is_initialized():
         return
     _store, rank, size = next(dist.rendezvous("env://"))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"

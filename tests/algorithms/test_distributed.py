@@ -1,18 +1,21 @@
 """Two processes train what one process trains: every method, with batches that do not divide evenly."""
 
-import contextlib
 import io
+import json
 import os
 import socket
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.multiprocessing
 
+import train_mix
 from algorithms.base import methods
 from algorithms.task import Task, over_split
 from algorithms.trainer import Evaluator, fit
+from data import colored_digits
 from utils import distributed
 from utils.distributed import average, from_writer, gather_rows, own_rows, writer_only
 from utils.errors import RunError
@@ -20,6 +23,8 @@ from utils.errors import RunError
 CPU = torch.device("cpu")
 EARLY = {"warmup": 1, "num_gradual": 1, "online": True}
 """So that what comes after a warm-up happens within three epochs."""
+
+COMMAND = ("--alg", "deneb_gce", "--model", "MLP", "--epochs", "2", "--gpu", "cpu", "--threads", "1", "--no_figures")
 
 
 def trained(name, settings, tiny, checkpoint, on_epoch=lambda history: None):
@@ -73,11 +78,13 @@ def process(rank, port, tiny, settings, folder):
     try:
         from_writer(damaged, rank)
     except RunError as error:
-        with contextlib.redirect_stderr(io.StringIO()) as printed:
+        with redirect_stderr(io.StringIO()) as printed:
             distributed.complain(f"error: {error}")
         found["error"] = {str(error): torch.tensor(len(printed.getvalue().splitlines()))}
     torch.save(found, folder / f"process {rank}")  # utils.files would write in one process only
-    distributed.leave()
+    colored_digits.TRAIN_IMAGES = 300
+    with redirect_stdout(io.StringIO()):
+        assert train_mix.main([*COMMAND, "--log_dir", str(folder / "log")]) == 0
 
 
 def damaged(rank):
@@ -145,3 +152,14 @@ def test_exchanges(two):
         assert list(each["error"]) == ["found by process 0"]
     assert sum(each["error"]["found by process 0"] for each in found) == 1, "an error is told by one process"
     assert [path.name for path in folder.glob("written by *")] == ["written by 0"]
+
+
+def test_the_command_leaves_one_complete_folder(two):
+    folder, _ = two
+    run = folder / "log/colored_digits/deneb_gce/0.1_0.05/0"
+    assert {path.name for path in run.iterdir()} == {
+        ".lock", "config.json", "metrics.jsonl", "model.pt", "result.json", "selection.npz", "train.log",
+    }  # fmt: skip
+    assert json.loads((run / "config.json").read_text())["environment"]["processes"] == 2
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 4
+    assert (run / "train.log").read_text().count("gce epoch 2/2") == 1
