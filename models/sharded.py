@@ -6,7 +6,7 @@ a single process. Only `extract`, which costs the time, is shared out: each proc
 Gradients. All processes have the same loss, so it equals its mean over the processes; its gradient is the mean of what
 each one gets by differentiating the sum of all losses with respect to its own computation. A process's rows enter the
 losses of all `world` processes, hence the factor in `_Gather.backward`; layers above the features, which every process
-computes in full, need none. Averaging all gradients (`Method.update`) is then right for every parameter alike, however
+computes in full, need none. Averaging all gradients (`update`) is then right for every parameter alike, however
 a method uses its networks.
 
 This is why the average is an all-reduce in the update and not DistributedDataParallel: that one follows the `forward`

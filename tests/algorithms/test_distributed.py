@@ -16,9 +16,11 @@ from algorithms.base import methods
 from algorithms.task import Task, over_split
 from algorithms.trainer import Evaluator, fit
 from data import colored_digits
+from models.registry import build_network
+from models.sharded import sharded
 from utils import distributed
 from utils.distributed import average, from_writer, gather_rows, own_rows, writer_only
-from utils.errors import RunError
+from utils.errors import RunError, UsageError
 
 CPU = torch.device("cpu")
 EARLY = {"warmup": 1, "num_gradual": 1, "online": True}
@@ -81,6 +83,10 @@ def process(rank, port, tiny, settings, folder):
         with redirect_stderr(io.StringIO()) as printed:
             distributed.complain(f"error: {error}")
         found["error"] = {str(error): torch.tensor(len(printed.getvalue().splitlines()))}
+    try:
+        sharded(build_network("CONV", (3, 28, 28), 10), sync_bn=True)
+    except UsageError as error:
+        found["sync_bn"] = {str(error): torch.zeros(0)}
     torch.save(found, folder / f"process {rank}")  # utils.files would write in one process only
     colored_digits.TRAIN_IMAGES = 300
     with redirect_stdout(io.StringIO()):
@@ -122,7 +128,7 @@ def test_both_processes_end_with_the_same_bits(two):
     """Batch norm and dropout see each process's own rows, but what comes of it is shared."""
     _, (first, second) = two
     for name, state in first.items():
-        if name == "error":
+        if name == "error":  # told by one of them
             continue
         assert state.keys() == second[name].keys()
         for key, value in state.items():
@@ -150,6 +156,7 @@ def test_exchanges(two):
         assert each["exchanges"]["scalar"] == 2
         assert each["exchanges"]["from_writer"] == 0
         assert list(each["error"]) == ["found by process 0"]
+        assert "CUDA devices only" in next(iter(each["sync_bn"]))
     assert sum(each["error"]["found by process 0"] for each in found) == 1, "an error is told by one process"
     assert [path.name for path in folder.glob("written by *")] == ["written by 0"]
 
