@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torchvision.models import WeightsEnum
 
+from utils.distributed import from_writer
 from utils.errors import RunError, UsageError
 from utils.files import load_tensors
 
@@ -33,7 +34,8 @@ def load_published(network: nn.Module, weights: WeightsEnum) -> None:
         RunError: they cannot be had.
     """
     try:
-        _fill(network, weights.get_state_dict(progress=False, check_hash=True, weights_only=True, map_location="cpu"))
+        details = {"progress": False, "check_hash": True, "weights_only": True, "map_location": "cpu"}
+        _fill(network, from_writer(weights.get_state_dict, **details))
     except Exception as error:  # what urllib, the file system and torch raise
         folder, name = Path(torch.hub.get_dir()) / "checkpoints", weights.url.rpartition("/")[2]
         raise RunError(
