@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from data.augment import DIGITS
 from data.coloring import colorize, draw_bias_labels
 from data.registry import Defaults, NoOptions, dataset
 from data.split import Clean, Source
@@ -35,6 +36,7 @@ MAX_ROTATION, MAX_SHIFT, MAX_SCALE = np.deg2rad(12), 2.0, 0.1
     Defaults(
         model="CONV", epochs=20, first_epochs=8, batch_size=64, lr=0.05, lr_decay_opt="14", bratio=0.05, nratio=0.1
     ),
+    transforms=DIGITS,
 )
 def colored_digits(data_dir: Path, bratio: float, options: NoOptions) -> Source:
     """scikit-learn's 1,797 handwritten digits in colour, embedded (3,000 + 4,500 images, 28x28)"""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torchvision.datasets import MNIST
 
+from data.augment import DIGITS
 from data.coloring import colorize, draw_bias_labels
 from data.layouts import pt_files, read_disen, read_pt, write_pt
 from data.registry import Defaults, NoOptions, dataset
@@ -36,6 +37,7 @@ Digits = tuple[np.ndarray, np.ndarray]
     NAME,
     10,
     Defaults(model="CONV", epochs=100, batch_size=256, lr=0.01, lr_decay_opt="30", bratio=0.01, nratio=0.0),
+    transforms=DIGITS,
 )
 def colored_mnist(data_dir: Path, bratio: float, options: NoOptions) -> Source:
     """MNIST digits, each class with its own colour (60,000 + 10,000 images, 28x28)
