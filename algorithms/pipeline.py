@@ -229,14 +229,14 @@ def _trained_selector(
 
 
 def _place(split: Split, device: torch.device) -> Split:
-    """The split on the device if it takes less than half of the free memory there, else in pinned host memory."""
+    """The split on the device if it takes less than half of the free memory there, else where it is."""
     if device.type != "cuda":
         return split
     free, _ = torch.cuda.mem_get_info(device)
     if split.images.nbytes < free / 2:
         return split.to(device)
     log.info("%.1f GB of images do not fit on %s; batches are copied there", split.images.nbytes / 1e9, device)
-    return replace(split, images=split.images.pin_memory())
+    return split
 
 
 def _write_config(config: RunConfig, folder: RunFolder, summary: dict) -> None:

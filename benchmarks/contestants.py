@@ -13,6 +13,7 @@ from algorithms.task import StageSettings, Task
 from algorithms.vanilla import Vanilla
 from data.batches import Batch
 from data.split import Split
+from data.store import read
 from models.dropout import HalfDropout
 
 BATCH = 256
@@ -79,7 +80,7 @@ class PerItem(Dataset):
     """Float images, one by one; a weighted draw compares one random number with the whole cumulative sum."""
 
     def __init__(self, train: Split, probabilities: Tensor | None) -> None:
-        self.images, self.labels = train.images.contiguous() / 255, train.labels
+        self.images, self.labels = read(train.images, torch.arange(len(train))).contiguous() / 255, train.labels
         self.cumulative = None if probabilities is None else probabilities.cumsum(0)
 
     def __len__(self) -> int:

@@ -1,12 +1,20 @@
 """Batches without per-sample Python: rows of the uint8 images are gathered and scaled on the device they live on."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from data.split import Split
+from data.store import read
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +35,12 @@ class Batch:
 
 def gather(split: Split, index: Tensor, device: torch.device, weights: Tensor | None = None) -> Batch:
     """The samples of `split` at `index` (int64 [B], on the split's device), as floats on `device`."""
-    rows = split.subset(index)
-    images, labels, index = (part.to(device, non_blocking=True) for part in (rows.images, rows.labels, index))
+    return _batch(split, index, read(split.images, index), device, weights)
+
+
+def _batch(split: Split, index: Tensor, images: Tensor, device: torch.device, weights: Tensor | None) -> Batch:
+    labels = split.labels.index_select(0, index)
+    images, labels, index = (part.to(device, non_blocking=True) for part in (images, labels, index))
     return Batch(split.transform.for_training(images), labels, index, None if weights is None else weights[index])
 
 
@@ -36,7 +48,7 @@ class Batches:
     """One epoch: the samples at `order`, in this order, in batches; weights are per training sample, float [N].
 
     The last, smaller batch is dropped, unless it is the only one (`drop_last` as in the authors' code, but an order
-    shorter than a batch still trains).
+    shorter than a batch still trains). Images that are not on the device are read ahead in the background.
     """
 
     def __init__(
@@ -48,9 +60,33 @@ class Batches:
         return max(len(self.order) // self.batch_size, 1)
 
     def __iter__(self) -> Iterator[Batch]:
-        order = self.order.to(self.split.labels.device)
-        for index in order.split(self.batch_size)[: len(self)]:
-            yield gather(self.split, index, self.device, self.weights)
+        images = self.split.images
+        parts = self.order.to(self.split.labels.device).split(self.batch_size)[: len(self)]
+        resident = isinstance(images, Tensor) and images.device == self.device
+        for index, rows in zip(
+            parts, map(self._read, parts) if resident else read_ahead(self._read, parts), strict=True
+        ):
+            yield _batch(self.split, index, rows, self.device, self.weights)
+
+    def _read(self, index: Tensor) -> Tensor:
+        rows = read(self.split.images, index)
+        return rows.pin_memory() if self.device.type == "cuda" and not rows.is_cuda else rows
+
+
+def read_ahead(read: Callable[[T], R], items: Iterable[T], depth: int = 2) -> Iterator[R]:
+    """`map(read, items)`, done by one background thread that is up to `depth` results ahead.
+
+    What `read` raises is raised here, in its turn; leaving early stops the thread.
+    """
+    waiting, reader = iter(items), ThreadPoolExecutor(1, "read-ahead")
+    try:
+        pending = deque(reader.submit(read, item) for item in islice(waiting, depth))
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(reader.submit(read, item) for item in islice(waiting, 1))
+            yield result
+    finally:
+        reader.shutdown(cancel_futures=True)
 
 
 def shuffled(index: Tensor, generator: torch.Generator) -> Tensor:

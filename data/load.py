@@ -10,6 +10,7 @@ import torch
 from data.noise import add_label_noise
 from data.registry import NoOptions, datasets
 from data.split import Annotations, Clean, Dataset, Source, Split
+from data.store import taken
 from utils.errors import RunError
 from utils.seeds import numpy_generator
 
@@ -96,7 +97,6 @@ def _halves(clean: Clean) -> tuple[Clean, Clean]:
 
     def take(rows: np.ndarray) -> Clean:
         index = torch.from_numpy(rows)
-        images = clean.images[index].contiguous(memory_format=torch.channels_last)
-        return Clean(images, clean.labels[index], clean.bias_labels[index])
+        return Clean(taken(clean.images, index), clean.labels[index], clean.bias_labels[index])
 
     return take(order[::2]), take(order[1::2])

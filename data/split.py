@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from data.augment import Transform
+from data.store import Images, digest, taken
 from utils.metrics import GROUPS, group_index
 
 
@@ -14,12 +15,12 @@ from utils.metrics import GROUPS, group_index
 class Split:
     """Images with the labels they were given, which may be wrong. Nothing in it tells which are.
 
-    images: uint8 [N, C, H, W], channels last in memory, so that a batch of rows is one contiguous copy.
+    images: uint8 [N, C, H, W], channels last in memory or in a file, so that a batch of rows is one contiguous copy.
     labels: int64 [N].
     transform: how a network sees the images.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor
     transform: Transform = field(default_factory=Transform)
 
@@ -37,14 +38,12 @@ class Split:
     def subset(self, index: Tensor) -> "Split":
         """The samples at `index` (int64 [K]), numbered anew from 0."""
         index = index.to(self.labels.device)
-        rows = self.images.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
-        return replace(self, images=rows, labels=self.labels.index_select(0, index))
+        return replace(self, images=taken(self.images, index), labels=self.labels.index_select(0, index))
 
     def fingerprint(self) -> str:
         """Names this very set of images and labels: twelve hexadecimal digits."""
-        digest = hashlib.sha256(self.labels.cpu().numpy().tobytes())
-        digest.update(self.images.cpu().permute(0, 2, 3, 1).contiguous().numpy().data)
-        return digest.hexdigest()[:12]
+        named = self.labels.cpu().numpy().tobytes() + digest(self.images).encode()
+        return hashlib.sha256(named).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Annotations:
 class Clean:
     """One split of a data set as it is stored, before label noise. All labels are the true ones."""
 
-    images: Tensor
+    images: Images
     labels: Tensor
     bias_labels: Tensor
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ import torch
 import train_mix
 from algorithms import pipeline
 from data import colored_digits
+from data.load import load_dataset
+from data.store import write_store
 from models.registry import build_network
 from utils.metrics import GROUPS
 
@@ -45,6 +48,16 @@ def train(tmp_path, capfd):
 @pytest.fixture
 def run_folder(tmp_path):
     return lambda alg="deneb_gce", seed="0": tmp_path / "log" / "colored_digits" / alg / "0.1_0.05" / seed
+
+
+def stored(dataset, folder):
+    """The data set with its images in files."""
+    splits = {}
+    for name in ("train", "valid", "test"):
+        split = getattr(dataset, name)
+        pixels = split.images.permute(0, 2, 3, 1).numpy()
+        splits[name] = replace(split, images=write_store(folder / name, "", tuple(split.images.shape), [pixels]))
+    return replace(dataset, **splits)
 
 
 def read_lines(path):
@@ -400,3 +413,17 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path):
         process.communicate()
     assert other.returncode == 1
     assert "another process is training" in output
+
+
+def test_a_run_from_stored_images_has_the_same_results(train, run_folder, tmp_path, monkeypatch):
+    """Through a kept subset, scoring passes and validation."""
+    command = ("--alg", "fine_gce", "--epochs", 1, "--augment", "pgd", "--overwrite")
+    train(*command)
+    monkeypatch.setattr(pipeline, "load_dataset", lambda settings: stored(load_dataset(settings), tmp_path))
+    code, _, errors = train(*command, "--run_name", "stored")
+    assert (code, errors) == (0, "")
+    folders = [run_folder("fine_gce"), run_folder("fine_gce", "0_stored")]
+    one, other = (json.loads((folder / "result.json").read_text()) for folder in folders)
+    assert (one["data"], one["end"], one["best"]) == (other["data"], other["end"], other["best"])
+    weights = [torch.load(folder / "model.pt", weights_only=True) for folder in folders]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

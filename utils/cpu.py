@@ -1,7 +1,8 @@
-"""How a training process uses the CPU."""
+"""How a training process uses the CPU and its memory."""
 
 import ctypes
 import os
+from pathlib import Path
 
 import torch
 
@@ -31,3 +32,16 @@ def keep_freed_memory() -> None:
         return
     mallopt(M_MMAP_THRESHOLD, 1 << 30)
     mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def available_memory() -> int:
+    """Bytes of memory that this process could still take, as far as the system tells; a container's limit counts."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        free = 1024 * int(lines["MemAvailable"].split()[0])
+        group = Path("/sys/fs/cgroup")
+        limit, used = ((group / f"memory.{name}").read_text() for name in ("max", "current"))
+        return min(free, int(limit) - int(used))
+    except (OSError, ValueError, KeyError):  # another system, or no limit
+        return free

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from utils.distributed import writer_only
 from utils.files import replacing
@@ -62,13 +61,16 @@ def score_histogram(folder: Path, score: np.ndarray, group: np.ndarray) -> None:
 @writer_only
 def sample_sheet(
     folder: Path,
-    images: Tensor,
+    images: Any,
     probability: np.ndarray,
     given: np.ndarray,
     true: np.ndarray,
     class_names: tuple[str, ...],
 ) -> None:
-    """The most and the least sampled training images with their labels: `samples.png`. Wrong labels are red."""
+    """The most and the least sampled training images with their labels: `samples.png`. Wrong labels are red.
+
+    `images` gives for a position an image, uint8 [3, H, W].
+    """
     columns, rows = 12, 2
     order = np.argsort(-probability, kind="stable")
     shown = {"most sampled": order[: columns * rows], "least sampled": order[-columns * rows :]}

@@ -1,14 +1,16 @@
 """Batches hold what they say at the index they name; weighted draws follow their probabilities exactly."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
+import data.batches
 from data.augment import Transform
-from data.batches import Batch, Batches, inverse_cdf, shuffled, weighted_draws
+from data.batches import Batch, Batches, inverse_cdf, read_ahead, shuffled, weighted_draws
 from data.split import Split
 
 CPU = torch.device("cpu")
@@ -154,3 +156,42 @@ def test_draws_are_decided_by_the_generator_alone():
     assert first.dtype == torch.int64
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_reading_ahead_is_a_map_in_another_thread():
+    threads = set()
+
+    def square(number):
+        threads.add(threading.current_thread())
+        return number**2
+
+    assert list(read_ahead(square, range(20))) == [number**2 for number in range(20)]
+    assert list(read_ahead(square, [])) == []
+    assert len(threads) == 1
+    assert threading.current_thread() not in threads
+
+
+def test_what_reading_raises_is_raised_in_its_turn():
+    def read(number):
+        if number == 3:
+            raise OSError("a broken disk")
+        return number
+
+    results = read_ahead(read, range(9))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(OSError, match="a broken disk"):
+        next(results)
+
+
+def test_leaving_early_stops_reading():
+    done = []
+    results = read_ahead(done.append, range(1000))
+    next(results)
+    results.close()
+    assert len(done) <= 4
+    assert not any(thread.name.startswith("read-ahead") for thread in threading.enumerate())
+
+
+def test_images_in_memory_are_read_without_a_thread(split, monkeypatch):
+    monkeypatch.setattr(data.batches, "read_ahead", None)
+    assert len(list(Batches(split, torch.arange(SIZE), 4, CPU))) == 5
