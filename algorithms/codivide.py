@@ -30,6 +30,7 @@ the rows of either, as in DENEB's copy; they are not mixed, and the division see
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 import torch.nn.functional as F
@@ -107,19 +108,21 @@ class CoDivide(TwoNetworks):
             generator, clean = task.generator("order", epoch, learner), self.clean[1 - learner]
             labelled = keep(clean, self.hparams.p_threshold)
             rest = torch.ones(len(clean), dtype=torch.bool).index_fill_(0, labelled, False).nonzero().flatten()
-            order = task.order(generator, labelled)
-            steps = max(len(order) // size, 1)
-            unlabelled = task.order(generator, rest, steps * size).split(size) if len(rest) else [None] * steps
-            for step, (index, beside) in enumerate(zip(order.split(size)[:steps], unlabelled, strict=True)):
-                views = task.batch(index.repeat(2))
+            labelled_views = task.batches(two_views(task.order(generator, labelled), size), 2 * size)
+            steps = len(labelled_views)
+            unlabelled_views: Iterable[Batch | None] = repeat(None, steps)
+            if len(rest):
+                unlabelled_views = task.batches(two_views(task.order(generator, rest, steps * size), size), 2 * size)
+            clean = clean.to(task.device)
+            for step, (views, beside) in enumerate(zip(labelled_views, unlabelled_views, strict=True)):
                 yield SemiBatch(
                     views.images,
                     views.labels,
                     views.index,
                     views.weights,
                     learner=learner,
-                    clean=clean[index].repeat(2).to(task.device, views.images.dtype, non_blocking=True),
-                    unlabelled=None if beside is None else task.batch(beside.repeat(2)),
+                    clean=clean[views.index].to(views.images.dtype),
+                    unlabelled=beside,
                     unlabelled_factor=unlabelled_factor(
                         self.hparams.lambda_u, epoch - self.hparams.warmup + step / steps
                     ),
@@ -162,3 +165,8 @@ class CoDivide(TwoNetworks):
     def select(self) -> tuple[Tensor, Tensor]:
         clean = self.divisions().mean(0).double()
         return keep(clean, self.hparams.p_threshold), clean
+
+
+def two_views(order: Tensor, size: int) -> Tensor:
+    """Every `size` positions of `order` (int64 [K]) twice: a batch of 2 `size` then holds two views of each image."""
+    return torch.cat([part.repeat(2) for part in order.split(size)])
