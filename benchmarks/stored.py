@@ -17,8 +17,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from algorithms.task import over_split
 from benchmarks.contestants import BATCH, Run, Slice, tasks
@@ -33,11 +33,11 @@ SIZE = 64
 IN_MEMORY = 40_000
 
 
-def noise(count: int) -> Iterator[np.ndarray]:
+def noise(count: int) -> Iterator[Tensor]:
     """Random images, CHUNK at a time."""
-    pixels = np.random.default_rng(0).integers(0, 256, (CHUNK, SIZE, SIZE, 3), dtype=np.uint8)
+    pixels = torch.randint(256, (CHUNK, SIZE, SIZE, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
     for start in range(0, count, CHUNK):
-        yield pixels[: count - start] ^ np.uint8(start // CHUNK % 256)
+        yield pixels[: count - start] ^ start // CHUNK % 256
 
 
 def forget(path: Path) -> None:

@@ -112,40 +112,37 @@ def digest(images: Images) -> str:
         return images.digest
     total = hashlib.sha256()
     for start in range(0, len(images), CHUNK):
-        total.update(images[start : start + CHUNK].cpu().permute(0, 2, 3, 1).contiguous().numpy().data)
+        total.update(_bytes(images[start : start + CHUNK].cpu()))
     return total.hexdigest()
 
 
-def hold(shape: tuple[int, int, int, int], chunks: Iterable[np.ndarray], path: Path, source: str) -> Images:
-    """Images in memory where they take less than half of what is free, else in a store at `path`.
+def fits_in_memory(size: int) -> bool:
+    """Whether images of `size` bytes take less than half of the memory that is free: others want some too."""
+    return size < available_memory() / 2
+
+
+def stored(path: Path, source: str, shape: tuple[int, int, int, int], chunks: Iterable[Tensor]) -> Store:
+    """The store at `path` if it was made of this very `source`; otherwise it is made now.
 
     Args:
+        source: anything that tells these images from others.
         shape: [N, C, H, W] of all images.
-        chunks: the images in order, uint8 [K, H, W, C] at a time; not read where there is a store of them already.
-        source: tells whether a store at `path` holds these very images.
+        chunks: the images in order, uint8 [K, C, H, W] at a time.
     """
-    count, channels, height, width = shape
-    size = math.prod(shape)
-    if size < available_memory() / 2:
-        pixels, done = torch.empty(count, height, width, channels, dtype=torch.uint8), 0
-        for chunk in chunks:
-            pixels[done : done + len(chunk)] = torch.from_numpy(chunk)
-            done += len(chunk)
-        return pixels.permute(0, 3, 1, 2)
     store = open_store(path, source)
     if store is None:
-        log.info("%.1f GB of images do not fit into memory; they go into %s", size / 1e9, path)
+        log.info("%.1f GB of images do not fit into memory; they go into %s", math.prod(shape) / 1e9, path)
         store = write_store(path, source, shape, chunks)
     return store
 
 
-def write_store(path: Path, source: str, shape: tuple[int, int, int, int], chunks: Iterable[np.ndarray]) -> Store:
-    """Writes the images of `chunks`, as in `hold`, and opens them."""
+def write_store(path: Path, source: str, shape: tuple[int, int, int, int], chunks: Iterable[Tensor]) -> Store:
+    """Writes a store, as described for `stored`, and opens it."""
     total, about = hashlib.sha256(), _beside(path)
     with replacing(path) as temporary:
         with open(temporary, "wb") as file:
             for chunk in chunks:
-                data = np.ascontiguousarray(chunk).data
+                data = _bytes(chunk)
                 total.update(data)
                 file.write(data)
         about.unlink(missing_ok=True)
@@ -187,6 +184,10 @@ def _opened(path: Path, details: dict) -> Store:
     if path.stat().st_mtime_ns != details["modified"] and digest(store) != details["sha256"]:
         raise RunError(f"{path} is damaged: its pixels are not those that were written. {mend}")
     return replace(store, digest=details["sha256"])
+
+
+def _bytes(images: Tensor) -> memoryview:
+    return images.permute(0, 2, 3, 1).contiguous().numpy().data
 
 
 def _beside(path: Path) -> Path:

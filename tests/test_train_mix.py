@@ -55,8 +55,8 @@ def stored(dataset, folder):
     splits = {}
     for name in ("train", "valid", "test"):
         split = getattr(dataset, name)
-        pixels = split.images.permute(0, 2, 3, 1).numpy()
-        splits[name] = replace(split, images=write_store(folder / name, "", tuple(split.images.shape), [pixels]))
+        store = write_store(folder / name, "", tuple(split.images.shape), [split.images])
+        splits[name] = replace(split, images=store)
     return replace(dataset, **splits)
 
 

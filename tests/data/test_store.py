@@ -8,7 +8,7 @@ import torch
 import data.store
 from data.load import _halves
 from data.split import Clean, Split
-from data.store import Store, digest, hold, open_store, read, taken, write_store
+from data.store import Store, digest, fits_in_memory, open_store, read, stored, taken, write_store
 from utils.cpu import available_memory
 from utils.errors import RunError
 
@@ -20,7 +20,7 @@ LABELS = torch.arange(50) % 10
 
 
 def chunks(size=8):
-    return (part.numpy() for part in IMAGES.split(size))
+    return TENSOR.split(size)
 
 
 @pytest.fixture
@@ -82,34 +82,31 @@ def test_a_whole_stores_digest_is_not_computed_again(path, store, monkeypatch):
 
 def test_validation_halves_of_a_store_are_those_of_its_images(store):
     bias = torch.zeros_like(LABELS)
-    for memory, stored in zip(_halves(Clean(TENSOR, LABELS, bias)), _halves(Clean(store, LABELS, bias)), strict=True):
-        assert isinstance(stored.images, Store)
-        assert torch.equal(stored.images[:], memory.images)
-        assert torch.equal(stored.labels, memory.labels)
+    for memory, half in zip(_halves(Clean(TENSOR, LABELS, bias)), _halves(Clean(store, LABELS, bias)), strict=True):
+        assert isinstance(half.images, Store)
+        assert torch.equal(half.images[:], memory.images)
+        assert torch.equal(half.labels, memory.labels)
 
 
-def test_what_fits_is_held_in_memory(path):
-    images = hold(SHAPE, chunks(), path, "here")
-    assert isinstance(images, torch.Tensor)
-    assert torch.equal(images, TENSOR)
-    assert images.is_contiguous(memory_format=torch.channels_last)
-    assert not path.parent.exists()
+def test_half_of_the_free_memory_is_enough(monkeypatch):
+    monkeypatch.setattr(data.store, "available_memory", lambda: 2000)
+    assert fits_in_memory(999)
+    assert not fits_in_memory(1000)
 
 
-def test_what_does_not_fit_goes_into_a_store_once(path, monkeypatch, caplog):
-    monkeypatch.setattr(data.store, "available_memory", lambda: IMAGES.nbytes)
+def test_a_store_is_made_once_for_a_source(path, caplog):
     caplog.set_level("INFO")
-    assert torch.equal(hold(SHAPE, chunks(), path, "here")[:], TENSOR)
+    assert torch.equal(stored(path, "here", SHAPE, chunks())[:], TENSOR)
     assert str(path) in caplog.text
-    assert torch.equal(hold(SHAPE, iter(()), path, "here")[:], TENSOR), "read from the store"
+    assert torch.equal(stored(path, "here", SHAPE, iter(()))[:], TENSOR), "read from the store"
     other = [255 - chunk for chunk in chunks()]
-    assert torch.equal(hold(SHAPE, other, path, "elsewhere")[:], 255 - TENSOR), "another source makes it anew"
+    assert torch.equal(stored(path, "elsewhere", SHAPE, other)[:], 255 - TENSOR)
     assert sorted(file.name for file in path.parent.iterdir()) == ["train.u8", "train.u8.json"]
 
 
 def test_an_interrupted_store_is_none(path):
     def broken():
-        yield next(chunks())
+        yield TENSOR[:8]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -149,7 +146,7 @@ def test_a_copied_file_is_fine(path, store):
 
 def test_too_few_images_are_refused(path):
     with pytest.raises(RunError, match="17280 bytes"):
-        write_store(path, "here", SHAPE, (part.numpy() for part in IMAGES[:48].split(8)))
+        write_store(path, "here", SHAPE, TENSOR[:48].split(8))
 
 
 def test_some_memory_is_available():
