@@ -128,12 +128,18 @@ def stored(path: Path, source: str, shape: tuple[int, int, int, int], chunks: It
         source: anything that tells these images from others.
         shape: [N, C, H, W] of all images.
         chunks: the images in order, uint8 [K, C, H, W] at a time.
+
+    Raises:
+        RunError: the store is damaged, or cannot be written.
     """
     store = open_store(path, source)
-    if store is None:
-        log.info("%.1f GB of images do not fit into memory; they go into %s", math.prod(shape) / 1e9, path)
-        store = write_store(path, source, shape, chunks)
-    return store
+    if store is not None:
+        return store
+    log.info("%.1f GB of images do not fit into memory; they go into %s", math.prod(shape) / 1e9, path)
+    try:
+        return write_store(path, source, shape, chunks)
+    except OSError as error:
+        raise RunError(f"{error}. The images do not fit into memory, and their file cannot be written.") from error
 
 
 def write_store(path: Path, source: str, shape: tuple[int, int, int, int], chunks: Iterable[Tensor]) -> Store:

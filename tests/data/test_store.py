@@ -104,6 +104,12 @@ def test_a_store_is_made_once_for_a_source(path, caplog):
     assert sorted(file.name for file in path.parent.iterdir()) == ["train.u8", "train.u8.json"]
 
 
+def test_a_store_that_cannot_be_written_is_an_error(path):
+    path.parent.write_text("a file where the folder should be")
+    with pytest.raises(RunError, match=r"cache.*do not fit into memory"):
+        stored(path, "here", SHAPE, chunks())
+
+
 def test_an_interrupted_store_is_none(path):
     def broken():
         yield TENSOR[:8]
