@@ -9,6 +9,7 @@ from PIL import Image
 from sklearn.model_selection import train_test_split
 from torchvision.datasets import CIFAR10
 
+from data.augment import CIFAR
 from data.layouts import IMAGE_SUFFIXES, pt_files, read_pt
 from data.registry import Defaults, NoOptions, dataset
 from data.split import Clean, Source
@@ -26,6 +27,7 @@ Photographs = tuple[np.ndarray, np.ndarray]
     NAME,
     10,
     Defaults(model="ResNet20", epochs=100, batch_size=256, lr=0.001, lr_decay_opt="20", bratio=0.0, nratio=0.0),
+    transforms=CIFAR,
 )
 def cifar10(data_dir: Path, bratio: float, options: NoOptions) -> Source:
     """CIFAR-10 without bias (45,000 + 5,000 + 10,000 images, 32x32)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from data.augment import CIFAR
 from data.cifar10 import CLASSES, Photographs, cifar10_images, hold_out
 from data.coloring import draw_bias_labels
 from data.corruptions import TYPE_0, TYPE_1, constants_of, corrupt
@@ -50,6 +51,7 @@ class Options:
     10,
     Defaults(model="ResNet20", epochs=100, batch_size=256, lr=0.001, lr_decay_opt="20", bratio=0.01, nratio=0.0),
     options=Options,
+    transforms=CIFAR,
 )
 def corrupted_cifar(data_dir: Path, bratio: float, options: Options) -> Source:
     """CIFAR-10, each class with its own corruption (45,000 + 5,000 + 10,000 images, 32x32)
