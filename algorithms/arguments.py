@@ -2,7 +2,9 @@
 
 import argparse
 import dataclasses
+import functools
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +58,11 @@ IGNORED = {
 """Flags of the authors' scripts that have nothing left to do."""
 
 
-def build_parser(alg: str, dataset: str, prog: str) -> Parser:
-    """The parser for one `--alg` and `--dataset`: hyper-parameters and options become flags, as they are declared."""
+def build_parser(alg: str, dataset: str, prog: str, add_more: Callable[[Parser], None] | None = None) -> Parser:
+    """The parser for one `--alg` and `--dataset`: hyper-parameters and options become flags, as they are declared.
+
+    `add_more` adds a script's own flags.
+    """
     parser = Parser(prog=prog, description="Train one method on biased images with noisy labels.")
     _add_data(parser.add_argument_group("data"))
     _add_options(parser, dataset)
@@ -72,6 +77,8 @@ def build_parser(alg: str, dataset: str, prog: str) -> Parser:
             training.add_argument(f"--{stage}.{name}", **{**details, "help": argparse.SUPPRESS})
     _add_hparams(parser, [methods[name] for name in stages_of(alg)])
     _add_run(parser.add_argument_group("run"))
+    if add_more:
+        add_more(parser)
     ignored = parser.add_argument_group("accepted for the authors' scripts, without effect")
     for name, reason in IGNORED.items():
         ignored.add_argument(f"--{name}", help=reason)
@@ -110,22 +117,25 @@ def _add_options(parser: Parser, dataset: str) -> None:
                 )
 
 
+def hparam_flags(stages: list[type[Method]], position: int, name: str) -> list[str]:
+    """The flags (without dashes) that set a stage's hyper-parameter, the shortest first."""
+    has = [any(declared.name == name for declared in dataclasses.fields(method.Hparams)) for method in stages]
+    alone = [name] if sum(has) == 1 else []
+    return [*alone, f"{STAGES[position]}.{name}"] if len(stages) > 1 else alone
+
+
 def _add_hparams(parser: Parser, stages: list[type[Method]]) -> None:
-    fields = [{f.name: f for f in dataclasses.fields(method.Hparams)} for method in stages]
     for position, method in enumerate(stages):
-        stage = STAGES[position]
-        if fields[position]:
-            group = parser.add_argument_group(f"hyper-parameters of {method.name}")
-        for name, declared in fields[position].items():
+        group = parser.add_argument_group(f"hyper-parameters of {method.name}")
+        for declared in dataclasses.fields(method.Hparams):
             details = _flag(declared)
-            described = details.pop("help")
-            shared = any(name in other for at, other in enumerate(fields) if at != position)
-            if shared:
-                parser.elsewhere[f"--{name}"] = f"several stages have it; say --first.{name} or --second.{name}."
-            else:
-                group.add_argument(f"--{name}", **details, help=described)
-            if len(stages) > 1:
-                group.add_argument(f"--{stage}.{name}", **details, help=described if shared else argparse.SUPPRESS)
+            flags = hparam_flags(stages, position, declared.name)
+            if declared.name not in flags:
+                hint = f"several stages have it; say --first.{declared.name} or --second.{declared.name}."
+                parser.elsewhere[f"--{declared.name}"] = hint
+            for flag in flags:
+                shown = details["help"] if flag == flags[0] else argparse.SUPPRESS
+                group.add_argument(f"--{flag}", **{**details, "help": shown})
     for other in methods:
         for declared in dataclasses.fields(methods[other].Hparams):
             if f"--{declared.name}" not in parser._option_string_actions:
@@ -149,6 +159,10 @@ def _flag(declared: dataclasses.Field) -> dict[str, Any]:
 
 def _add_run(group: Any) -> None:
     group.add_argument("--alg", default="deneb_gce", help="METHOD or FIRST_SECOND")
+    group.add_argument(
+        "--preset", metavar="FILE|none", help="hyper-parameters that a search found (default: this --log_dir's own, "
+        "else those in presets/, if there are any); a flag given wins",
+    )  # fmt: skip
     group.add_argument("--seed", type=number(int, low=0), default=0, help="of label noise, initialisation and order")
     group.add_argument("--indep_run", type=number(int, low=1), default=1, help="train that many seeds, from --seed on")
     group.add_argument("--best_by", choices=CRITERIA, metavar="CRITERION",
@@ -172,13 +186,27 @@ def _add_run(group: Any) -> None:
     group.add_argument("--list", nargs="?", const="all", choices=["all", *LISTS], help="print what there is, and exit")
 
 
-def parse_arguments(argv: list[str], prog: str) -> argparse.Namespace:
+def parse_arguments(argv: list[str], prog: str, add_more: Callable[[Parser], None] | None = None) -> argparse.Namespace:
     """Parses a command line; what can be given depends on the `--alg` and the `--dataset` in it."""
     first_look = Parser(prog=prog, add_help=False)
     first_look.add_argument("--alg", default="deneb_gce")
     first_look.add_argument("--dataset", default="colored_digits")
     chosen = first_look.parse_known_args(argv)[0]
-    return build_parser(chosen.alg, chosen.dataset, prog).parse_all(argv)
+    return build_parser(chosen.alg, chosen.dataset, prog, add_more).parse_all(argv)
+
+
+def parse_value(alg: str, flag: str, value: Any) -> Any:
+    """A hyper-parameter or training setting from a file, checked and converted as if it had been given as --FLAG.
+
+    Raises:
+        UsageError: there is no such flag for `alg`, or it does not take this value.
+    """
+    return vars(_value_parser(alg).parse_all([f"--{flag}={value}"]))[flag]
+
+
+@functools.cache
+def _value_parser(alg: str) -> Parser:
+    return build_parser(alg, "colored_digits", "")
 
 
 def resolve(arguments: argparse.Namespace) -> RunConfig:
@@ -198,9 +226,6 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
             f"--num_classes {arguments.num_classes}: {arguments.dataset} has {recipe.num_classes} classes. "
             "The flag is not needed."
         )
-    augment = arguments.augment or next(iter(recipe.transforms))
-    if augment not in recipe.transforms:
-        raise UsageError(f"--augment {augment}: {arguments.dataset} has {', '.join(recipe.transforms)}.")
     names = stages_of(arguments.alg)
     if len(names) == 1:
         for flag in given:
@@ -217,18 +242,7 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
         alg="_".join(names),
         best_by=best_by,
         referee=_referee(given, defaults) if CRITERIA[best_by].refereed else None,
-        data=DataSettings(
-            dataset=arguments.dataset,
-            data_dir=arguments.data_dir,
-            bratio=defaults.bratio if arguments.bratio is None else arguments.bratio,
-            nratio=defaults.nratio if arguments.nratio is None else arguments.nratio,
-            noise_type=arguments.noise_type,
-            noise_style=arguments.noise_style,
-            clean_valid=arguments.clean_valid,
-            seed=arguments.seed,
-            augment=augment,
-            options=_declared(recipe.options, given),
-        ),
+        data=data_settings(arguments),
         stages=stages,
         device=pick_device(arguments.gpu),
         resampling=arguments.resampling,
@@ -239,6 +253,30 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
         figures=not arguments.no_figures,
         tensorboard=arguments.tensorboard,
         sync_bn=arguments.sync_bn,
+    )
+
+
+def data_settings(arguments: argparse.Namespace) -> DataSettings:
+    """What data the flags ask for; what is not given is the data set's own.
+
+    Raises:
+        UsageError: the data set has no such transform.
+    """
+    recipe = datasets[arguments.dataset]
+    augment = arguments.augment or next(iter(recipe.transforms))
+    if augment not in recipe.transforms:
+        raise UsageError(f"--augment {augment}: {arguments.dataset} has {', '.join(recipe.transforms)}.")
+    return DataSettings(
+        dataset=arguments.dataset,
+        data_dir=arguments.data_dir,
+        bratio=recipe.defaults.bratio if arguments.bratio is None else arguments.bratio,
+        nratio=recipe.defaults.nratio if arguments.nratio is None else arguments.nratio,
+        noise_type=arguments.noise_type,
+        noise_style=arguments.noise_style,
+        clean_valid=arguments.clean_valid,
+        seed=arguments.seed,
+        augment=augment,
+        options=_declared(recipe.options, vars(arguments)),
     )
 
 

@@ -1,5 +1,7 @@
 """What a run is, resolved: its data, its stages with their settings, and where it goes."""
 
+import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,19 @@ from data.load import DataSettings
 from models.registry import initial_weights
 
 STAGES = ("first", "second", "third")
+
+
+def dataset_name(data: DataSettings) -> str:
+    return f"{data.dataset}_clean" if data.clean_valid else data.dataset
+
+
+def ratios(data: DataSettings) -> str:
+    return f"{data.nratio}_{data.bratio}"
+
+
+def method_folder(log_dir: Path, data: DataSettings, alg: str) -> Path:
+    """Where runs and searches of one method on one data set with its ratios are."""
+    return log_dir / dataset_name(data) / alg / ratios(data)
 
 
 @dataclass(frozen=True)
@@ -50,19 +65,26 @@ class RunConfig:
     figures: bool = True
     tensorboard: bool = False
     sync_bn: bool = False
+    trial: bool = False
+    """Whether this is a trial of a search: its folder is apart from the runs, and named by its arguments."""
+    presets: tuple[dict[str, Any], ...] = ()
+    """Where hyper-parameters came from that no flag gave; for the record."""
 
     @property
     def dataset_name(self) -> str:
-        return f"{self.data.dataset}_clean" if self.data.clean_valid else self.data.dataset
+        return dataset_name(self.data)
 
     @property
     def ratios(self) -> str:
-        return f"{self.data.nratio}_{self.data.bratio}"
+        return ratios(self.data)
 
     @property
     def folder(self) -> Path:
-        name = f"{self.data.seed}_{self.run_name}" if self.run_name else str(self.data.seed)
-        return self.log_dir / self.dataset_name / self.alg / self.ratios / name
+        home = method_folder(self.log_dir, self.data, self.alg)
+        if self.trial:
+            described = json.dumps(self.arguments(), sort_keys=True)
+            return home / "trials" / hashlib.sha256(described.encode()).hexdigest()[:12]
+        return home / (f"{self.data.seed}_{self.run_name}" if self.run_name else str(self.data.seed))
 
     def arguments(self) -> dict[str, Any]:
         """What distinguishes this run from others, flat: two runs with equal arguments have equal results."""

@@ -38,22 +38,26 @@ REPORTED = ("epoch", "valid_accuracy", "valid_loss", "test_accuracy", "test_alig
             "test_worst_group", *(criterion.key for criterion in CRITERIA.values() if criterion.refereed))  # fmt: skip
 
 
-def run(config: RunConfig) -> dict[str, Any]:
+Watch = Callable[[list[Record]], None]
+
+
+def run(config: RunConfig, watch: Watch = lambda records: None) -> dict[str, Any]:
     """Trains what `config` describes and returns the content of `result.json`.
 
     A finished run's result is returned without work; an interrupted run continues after its last finished epoch.
+    After every epoch `watch` gets the records of its stage so far; an exception from it leaves the run interrupted.
 
     Raises:
         RunError: the folder holds another run, data are missing or damaged, or training diverged.
     """
     folder = RunFolder(config.folder)
-    with folder.locked(wait=False):
+    with folder.locked(wait=config.trial):
         finished = from_writer(folder.start, config.arguments(), config.overwrite)
         if finished is not None:
             log.info("already finished: %s (--overwrite trains it again)", folder.path)
             return finished
         with log_file(folder / "train.log"):
-            return _train(config, folder)
+            return _train(config, folder, watch)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class TrainingSet:
         return replace(self, probabilities=values) if resampling else replace(self, weights=(values * size).float())
 
 
-def _train(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
+def _train(config: RunConfig, folder: RunFolder, watch: Watch) -> dict[str, Any]:
     start = time.perf_counter()
     dataset = writer_first(load_dataset, config.data)
     summary, groups = dataset.summary(), dataset.train_groups()
@@ -104,6 +108,7 @@ def _train(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
             mine = _numbered(history, len(stages) + 1)
             folder.write_metrics(records + mine)
             write_scalars(mine[-1])
+            watch(mine)
 
         for stage in config.stages[:-1]:
             selection, outcome, history = _select(config, stage, current.split, evaluate, on_epoch)
@@ -141,6 +146,7 @@ def _train(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
         "best_by": config.best_by,
         "data": summary,
         "stages": stages,
+        "presets": config.presets,
         "seconds": time.perf_counter() - start,
         "peak_memory_bytes": peak_memory(config.device),
     }

@@ -84,6 +84,7 @@ def fit(
     if saved is not None:
         history = _restore(saved, method, schedulers)
         log.info("%s: continuing after epoch %d of %d", title, len(history), settings.epochs)
+        on_epoch(history)  # the run may have ended between the checkpoint and this call
     bar = tqdm(total=settings.epochs, initial=len(history), desc=title, unit="epoch", disable=bars_off())
     for epoch in range(len(history), settings.epochs):
         record = train_epoch(method, epoch, title)

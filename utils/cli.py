@@ -1,13 +1,21 @@
-"""Argument parsing with bounds, and errors that suggest the nearest name."""
+"""Argument parsing with bounds, errors that suggest the nearest name, and how a script ends."""
 
 import argparse
 import difflib
 import itertools
+import logging
+import os
+import shlex
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from utils.errors import UsageError
+import torch
+
+from utils.distributed import complain, launcher
+from utils.errors import RunError, UsageError
 
 
 class Parser(argparse.ArgumentParser):
@@ -87,3 +95,39 @@ def existing_file(text: str) -> Path:
     if not Path(text).is_file():
         raise argparse.ArgumentTypeError(f"there is no file {text!r}")
     return Path(text)
+
+
+def command_line(script: str, argv: list[str]) -> str:
+    return shlex.join([*launcher(), script, *argv])
+
+
+def show_log(only: str = "") -> None:
+    """What is logged (by loggers below `only`) goes to the standard output, and in more detail to a run's own log."""
+    console = logging.StreamHandler(sys.stdout)
+    console.setLevel(logging.INFO)
+    console.addFilter(logging.Filter(only))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[console], force=True)
+    logging.getLogger("algorithms").setLevel(logging.DEBUG)  # train.log also gets what a terminal shows as bars
+
+
+def run_script(body: Callable[[], None], script: str, argv: list[str]) -> int:
+    """Runs what a script does and returns its exit code; what a user can run into ends in one line, not a traceback."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        body()
+    except RunError as error:
+        complain(f"error: {error}")
+        return error.exit_code
+    except torch.OutOfMemoryError:
+        complain("error: the GPU's memory is full. Lower --batch_size, or use --gpu cpu.")
+        return 1
+    except BrokenPipeError:  # whoever read our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a full disk, a folder without permission
+        complain(f"error: {error}. Free the place or choose another --log_dir.")
+        return 1
+    except KeyboardInterrupt:
+        complain(f"\ninterrupted; every finished epoch is saved. To continue: {command_line(script, argv)}")
+        return 130
+    return 0

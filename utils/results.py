@@ -65,8 +65,14 @@ def seeds_table(results: list[dict[str, Any]]) -> str:
 def collected(folder: Path) -> str:
     """A Markdown table of the finished runs below `folder`: a row per data set, ratios, method and run name."""
     rows = defaultdict(list)
+    oracles = []
     for path in sorted(folder.resolve().rglob("result.json")):
         result = read_json(path)
+        if path.parents[1].name == "trials":
+            continue  # of a hyper-parameter search
+        if any(preset["oracle"] for preset in result.get("presets", [])):
+            oracles.append(f"left out, hyper-parameters chosen on test data (oracle): {path.parent}")
+            continue
         if "end" in result:  # a selector's folder has a result without accuracies
             dataset, alg, ratios, seed = path.parent.parts[-4:]
             rows[dataset, ratios, alg, "_".join(seed.split("_")[1:])].append(result)
@@ -87,7 +93,7 @@ def collected(folder: Path) -> str:
             + " | ".join(cells)
             + f" | {seconds:.0f} | {memory:.0f} |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *oracles])
 
 
 def record_csv(path: Path, result: dict[str, Any]) -> None:
