@@ -48,6 +48,7 @@ def search(
     if missing <= 0:
         return
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the run folders have all that these would write
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one cannot be silenced
     python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     local: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:
@@ -60,7 +61,10 @@ def search(
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise RunError(f"--ray_address {address}: {reason}. Is the cluster running (ray start --head)?") from error
+        raise RunError(
+            f"--ray_address {address}: {reason} Is the cluster running (ray start --head)? "
+            "If it asks for a token, set RAY_AUTH_MODE=token and have its ~/.ray/auth_token here."
+        ) from error
     try:
         _fit(plan, evaluate, history, folder, resources, missing)
     finally:
@@ -84,7 +88,7 @@ def _fit(
         objective = float("-inf") if trial.objective is None else sign * trial.objective
         tune.report({"epoch": plan.epochs + 1, "objective": objective, "trial": json.dumps(asdict(trial))})
 
-    searcher = HistorySearcher(plan, history, folder / "under_way.json")
+    searcher = HistorySearcher(plan, evaluate, history, folder / "under_way.json")
     trainable = tune.with_resources(run_trial, resources)
     experiment = f"until_{plan.wanted}"
     if tune.Tuner.can_restore(str(folder / experiment)):
@@ -123,9 +127,9 @@ class HistorySearcher(Searcher):
 
     current: "HistorySearcher"
 
-    def __init__(self, plan: Plan, history: History, path: Path) -> None:
+    def __init__(self, plan: Plan, evaluate: Evaluate, history: History, path: Path) -> None:
         super().__init__()
-        self.plan, self.history, self.path = plan, history, path
+        self.plan, self.evaluate, self.history, self.path = plan, evaluate, history, path
         self.under_way: dict[str, dict[str, Any]] = read_json(path) if path.exists() else {}
         self.lost: list[dict[str, Any]] = []
         HistorySearcher.current = self
@@ -163,10 +167,14 @@ class HistorySearcher(Searcher):
             trial = Trial(**json.loads(result["trial"]))
         elif one is None:
             return
-        elif error:
-            trial = Trial(**one, status="failed", error=f"its process ended {MAX_FAILURES + 1} times")
         else:
-            trial = Trial(**one, status="pruned", curve=json.loads((result or {}).get("curve", "[]")))
+            uuid = self.evaluate.name(one["values"])
+            if error or not result:
+                reason = f"its process ended {MAX_FAILURES + 1} times"
+                trial = Trial(**one, status="failed", uuid=uuid, error=reason)
+            else:
+                curve, seconds = json.loads(result["curve"]), result["time_total_s"]
+                trial = Trial(**one, status="pruned", uuid=uuid, curve=curve, seconds=seconds)
         if all(known.number != trial.number for known in self.history.trials):
             self.history.add(trial)
         write_json(self.path, self.under_way)
