@@ -9,13 +9,21 @@ import pytest
 import train_mix
 from algorithms.arguments import parse_arguments, resolve
 from algorithms.base import methods
+from algorithms.search import add_search_flags, space_of
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
     shlex.split(line, comments=True)[2:]
     for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
     for line in block.replace("pip install -r requirements.txt && ", "").splitlines()
     if line.startswith("python train_mix.py") or "&& python train_mix.py" in line
+]
+SEARCHES = [
+    shlex.split(line, comments=True)[2:]
+    for text in (README, (ROOT / "docs" / "search.md").read_text(encoding="utf-8"))
+    for line in text.splitlines()
+    if line.startswith("python preset_standalone.py")
 ]
 
 
@@ -26,6 +34,11 @@ def test_the_readme_shows_commands():
 @pytest.mark.parametrize("arguments", [command for command in COMMANDS if "--help" not in command], ids=" ".join)
 def test_commands_parse_and_resolve(arguments):
     assert resolve(parse_arguments(arguments, "train_mix.py")).stages
+
+
+@pytest.mark.parametrize("arguments", SEARCHES, ids=" ".join)
+def test_searches_have_a_space(arguments):
+    assert len(space_of(parse_arguments(arguments, "preset_standalone.py", add_search_flags))) == 4
 
 
 def test_the_example_method_trains(tmp_path, monkeypatch):

@@ -53,7 +53,7 @@ def search(
     local: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:
         ray.init(
-            address=address,
+            address=address or "local",  # without a word Ray would join whatever cluster it finds
             runtime_env={"env_vars": {"PYTHONPATH": python_path}},
             log_to_driver=False,
             logging_level=logging.ERROR,
