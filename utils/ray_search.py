@@ -44,11 +44,11 @@ def search(
     Raises:
         RunError: there is no cluster at `address`.
     """
-    missing = plan.wanted - len(history.trials)
-    if missing <= 0:
+    if len(history.trials) >= plan.wanted:
         return
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the run folders have all that these would write
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one cannot be silenced
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C is for the script to answer
     python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     local: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:
@@ -66,16 +66,12 @@ def search(
             "If it asks for a token, set RAY_AUTH_MODE=token and have its ~/.ray/auth_token here."
         ) from error
     try:
-        _fit(plan, evaluate, history, folder, resources, missing)
+        _fit(plan, evaluate, history, folder, resources)
     finally:
         ray.shutdown()
-    if len(history.trials) < plan.wanted:
-        raise KeyboardInterrupt  # Ray has caught it, and stopped
 
 
-def _fit(
-    plan: Plan, evaluate: Evaluate, history: History, folder: Path, resources: dict[str, float], missing: int
-) -> None:
+def _fit(plan: Plan, evaluate: Evaluate, history: History, folder: Path, resources: dict[str, float]) -> None:
     sign = 1 if plan.maximise else -1
 
     def run_trial(config: dict[str, Any]) -> None:
@@ -90,33 +86,37 @@ def _fit(
 
     searcher = HistorySearcher(plan, evaluate, history, folder / "under_way.json")
     trainable = tune.with_resources(run_trial, resources)
-    experiment = f"until_{plan.wanted}"
-    if tune.Tuner.can_restore(str(folder / experiment)):
-        tuner = tune.Tuner.restore(str(folder / experiment), trainable, resume_unfinished=True, resume_errored=True)
+    last = len(list(folder.glob("round_*")))
+    if last and tune.Tuner.can_restore(str(folder / f"round_{last}")):
+        tuner = tune.Tuner.restore(str(folder / f"round_{last}"), trainable, resume_unfinished=True)
         known = tuner.get_results()
         searcher.forget_all_but({(known[k].config or {}).get("number", -1) for k in range(len(known))})
-    else:
+        tuner.fit()
+    asha = ASHAScheduler(
+        time_attr="epoch",
+        metric="objective",
+        mode="max",
+        max_t=plan.epochs + 1,
+        grace_period=max(1, round(MIN_SHARE * plan.epochs)),
+    )
+    while (missing := plan.wanted - len(history.trials)) > 0:  # a killed round comes back without its last trials
+        last += 1
         searcher.forget_all_but(set())
-        asha = ASHAScheduler(
-            time_attr="epoch",
-            metric="objective",
-            mode="max",
-            max_t=plan.epochs + 1,
-            grace_period=max(1, round(MIN_SHARE * plan.epochs)),
-        )
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=searcher, scheduler=asha if plan.prune else None, num_samples=missing, reuse_actors=True
             ),
             run_config=tune.RunConfig(
-                name=experiment,
+                name=f"round_{last}",
                 storage_path=str(folder),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
             ),
         )
-    tuner.fit()
+        tuner.fit()
+        if plan.wanted - len(history.trials) == missing:
+            raise RunError("Ray finished no trial; its own logs are below /tmp/ray.")
 
 
 class HistorySearcher(Searcher):
