@@ -13,17 +13,17 @@ from tqdm import tqdm
 
 from algorithms.arguments import SETTINGS, hparam_flags, parse_value, resolve
 from algorithms.base import methods
-from algorithms.config import STAGES, RunConfig, method_folder
+from algorithms.config import STAGES, RunConfig, StageConfig, method_folder
 from algorithms.pairs import stages_of
 from algorithms.pipeline import run
 from algorithms.presets import with_presets
 from algorithms.trainer import Record
 from utils import plots
 from utils.cli import Parser, number
+from utils.criteria import CRITERIA, Criterion
 from utils.errors import RunError, UsageError, unknown_name
 from utils.files import write_json, write_text
 from utils.logbook import environment
-from utils.metrics import CRITERIA, Criterion
 from utils.run_folder import RunFolder
 from utils.search import Outcome, Plan, Report, search
 from utils.trials import History, Trial, settings_text, trials_csv, trials_table
@@ -38,7 +38,8 @@ def add_search_flags(parser: Parser) -> None:
     group.add_argument("--hyperopt", action="store_true", help="hyperopt's TPE instead of its random search")
     group.add_argument("--search_seed", type=low, default=0, help="of the suggestions")
     criteria = "; ".join(f"{name}: {criterion.help}" for name, criterion in CRITERIA.items())
-    group.add_argument("--search_metric", choices=CRITERIA, default=next(iter(CRITERIA)), metavar="NAME", help=criteria)
+    help = f"another name of --best_by: what names the best epoch names the best trial too. {criteria}"
+    group.add_argument("--search_metric", dest="best_by", choices=CRITERIA, metavar="NAME", help=help)
     group.add_argument("--set", action="append", default=[], metavar="NAME=V1,V2", help="values to try; repeatable")
     group.add_argument("--space", type=Path, metavar="FILE", help="the same as JSON, a list of values for each name")
     group.add_argument("--prune", action="store_true", help="stop hopeless trials early: median rule; with ray, ASHA")
@@ -107,15 +108,28 @@ def _from_file(path: Path | None) -> list[tuple[str, list]]:
 
 @dataclasses.dataclass(frozen=True)
 class TrialRun:
-    """Evaluates a configuration by a run in a folder of its own, which searches over the same settings share."""
+    """Evaluates a configuration by a run in a folder of its own, which searches over the same settings share.
+
+    best_by: the criterion. referee: the one that judges all trials, whatever training settings are searched.
+    """
 
     arguments: argparse.Namespace
     presets: tuple[dict[str, Any], ...]
-    criterion: Criterion
+    best_by: str
+    referee: StageConfig | None
+
+    @property
+    def criterion(self) -> Criterion:
+        return CRITERIA[self.best_by]
+
+    @property
+    def title(self) -> str:
+        return f"{self.best_by} (oracle)" if self.criterion.oracle else self.best_by
 
     def config(self, values: dict[str, Any]) -> RunConfig:
         config = resolve(argparse.Namespace(**{**vars(self.arguments), **values}))
-        return replace(config, trial=True, presets=self.presets, overwrite=False, figures=False, result_dir=None)
+        config = replace(config, referee=self.referee, presets=self.presets, trial=True)
+        return replace(config, overwrite=False, figures=False, result_dir=None)
 
     def name(self, values: dict[str, Any]) -> str:
         return self.config(values).folder.name
@@ -138,7 +152,7 @@ class TrialRun:
     def _value(self, record: Record) -> float:
         value = record.get(self.criterion.key)
         if value is None:
-            raise RunError(f"{self.criterion.key} has no value for {self.arguments.alg} on these data.")
+            raise RunError(f"{self.best_by} has no value for {self.arguments.alg} on these data.")
         return value
 
 
@@ -156,15 +170,15 @@ def run_search(arguments: argparse.Namespace, command: str) -> str:
     """
     if arguments.indep_run > 1:
         raise UsageError("--indep_run: a search tries each configuration once. Train the best one with train_mix.py.")
-    criterion = CRITERIA[arguments.search_metric]
     everything = space_of(arguments)
     constants = {name: values[0] for name, values in everything.items()}
     base, presets, notes = with_presets(argparse.Namespace(**{**vars(arguments), **constants}), automatic=False)
-    evaluate = TrialRun(base, presets, criterion)
-    config = evaluate.config({})
+    asked = resolve(arguments)
+    evaluate = TrialRun(base, presets, asked.best_by, asked.referee)
+    config, title, maximise = evaluate.config({}), evaluate.title, evaluate.criterion.maximise
     plan = Plan(
         space={name: values for name, values in everything.items() if len(values) > 1},
-        maximise=criterion.maximise,
+        maximise=maximise,
         tpe=arguments.hyperopt,
         seed=arguments.search_seed,
         prune=arguments.prune,
@@ -181,7 +195,7 @@ def run_search(arguments: argparse.Namespace, command: str) -> str:
     for line in notes:
         log.info("preset for %s", line)
     with folder.locked(wait=False):
-        _claim(folder, plan, config, criterion, arguments.overwrite)
+        _claim(folder, plan, config, arguments.overwrite)
         bar = tqdm(total=plan.wanted, desc="search", unit="trial", disable=None)
         history = History(folder / "trials.jsonl", Notes(folder, plan, evaluate, command, bar))
         bar.update(len(history.trials))
@@ -190,12 +204,12 @@ def run_search(arguments: argparse.Namespace, command: str) -> str:
         else:
             search(plan, evaluate, history)
         bar.close()
-    if not history.ranked(criterion.maximise):
+    if not history.ranked(maximise):
         reasons = sorted({trial.error or trial.status for trial in history.trials})
         raise RunError(f"not one of {len(history.trials)} trials was finished. {' '.join(reasons)}")
     if not arguments.no_figures:
-        plots.search_progress(folder / "search.png", history, plan.space, criterion)
-    return f"{trials_table(history, criterion)}\n{folder / 'best.json'}"
+        plots.search_progress(folder / "search.png", history, plan.space, title, maximise)
+    return f"{trials_table(history, title, maximise)}\n{folder / 'best.json'}"
 
 
 def _search_with_ray(plan: Plan, evaluate: TrialRun, history: History, arguments: argparse.Namespace) -> None:
@@ -215,14 +229,14 @@ def _search_with_ray(plan: Plan, evaluate: TrialRun, history: History, arguments
     ray_search.search(plan, remote, history, folder, arguments.ray_address, resources)
 
 
-def _claim(folder: RunFolder, plan: Plan, config: RunConfig, criterion: Criterion, overwrite: bool) -> None:
+def _claim(folder: RunFolder, plan: Plan, config: RunConfig, overwrite: bool) -> None:
     """Makes the folder this search's, or checks that it is. The number of trials may change, nothing else."""
     fixed = {
         argument: value  # such as second.q, which the space may call q
         for argument, value in config.arguments().items()
         if argument not in plan.space and argument.split(".")[-1] not in plan.space
     }
-    about = {"hyperopt": plan.tpe, "search_seed": plan.seed, "prune": plan.prune, "search_metric": criterion.title}
+    about = {"hyperopt": plan.tpe, "search_seed": plan.seed, "prune": plan.prune}
     identity = {**about, **{f"space of {name}": values for name, values in plan.space.items()}, **fixed}
     if overwrite:
         (folder / "trials.jsonl").unlink(missing_ok=True)
@@ -243,11 +257,11 @@ class Notes:
     bar: tqdm
 
     def __call__(self, history: History, trial: Trial) -> None:
-        criterion = self.evaluate.criterion
-        write_text(self.folder / "conf.log", trials_csv(history, criterion))
+        title = self.evaluate.title
+        write_text(self.folder / "conf.log", trials_csv(history, title))
         best = "none finished yet"
-        if ranked := history.ranked(criterion.maximise):
-            best = f"best {criterion.title} {ranked[0].objective:.4f} in trial {ranked[0].number}"
+        if ranked := history.ranked(self.plan.maximise):
+            best = f"best {title} {ranked[0].objective:.4f} in trial {ranked[0].number}"
             write_json(self.folder / "best.json", self.preset(ranked[0], len(history.trials)))
         self.bar.set_postfix_str(best, refresh=False)
         self.bar.update()
@@ -266,7 +280,7 @@ class Notes:
 
     def preset(self, best: Trial, trials: int) -> dict[str, Any]:
         """A trial as a preset file's content: all hyper-parameters, and those training settings that were searched."""
-        config, criterion = self.evaluate.config(best.values), self.evaluate.criterion
+        config = self.evaluate.config(best.values)
         stages = []
         for position, stage in enumerate(config.stages):
             described, prefix = stage.as_dict(), f"{STAGES[position]}."
@@ -279,8 +293,8 @@ class Notes:
             "bratio": config.data.bratio,
             "nratio": config.data.nratio,
             "seed": config.data.seed,
-            "criterion": criterion.key,
-            "oracle": criterion.oracle,
+            "criterion": self.evaluate.best_by,
+            "oracle": self.evaluate.criterion.oracle,
             "value": best.objective,
             "trials": trials,
             "stages": stages,

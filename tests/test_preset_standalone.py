@@ -19,7 +19,7 @@ from utils.results import collected
 
 ROOT = Path(__file__).parent.parent
 HOME = "log/colored_digits/gce/0.1_0.05"
-TINY = ("--alg", "gce", "--model", "MLP", "--epochs", "1", "--threads", "1")
+TINY = ("--alg", "gce", "--model", "MLP", "--epochs", "1", "--threads", "1", "--best_by", "valid_accuracy")
 
 
 @pytest.fixture(autouse=True)
@@ -107,11 +107,18 @@ def test_trials_share_a_trained_selector(command, trained):
     assert len(trained) == 4
 
 
+def test_one_referee_judges_all_trials(command, trained, tmp_path):
+    command("--search_metric", "balanced_valid_accuracy", "--set", "lr=0.05,0.1", "--search_trial", 4)
+    assert [type(hparams).__qualname__ for hparams in trained].count("Deneb.Hparams") == 1
+    assert len(trained) == 5
+    assert json.loads((tmp_path / HOME / "preset/best.json").read_text())["criterion"] == "balanced_valid_accuracy"
+
+
 def test_another_search_in_the_same_folder_is_refused_by_name(command):
     command("--search_trial", 1)
     for flags, named in [
         (["--set", "q=0.2,0.4"], "space of q: [0.1, 0.3, 0.5, 0.7, 0.9] there, [0.2, 0.4] now"),
-        (["--search_metric", "valid_loss"], 'search_metric: "valid_accuracy" there, "valid_loss" now'),
+        (["--search_metric", "valid_loss"], 'best_by: "valid_accuracy" there, "valid_loss" now'),
         (["--hyperopt"], "hyperopt: false there, true now"),
         (["--search_seed", 3], "search_seed: 0 there, 3 now"),
         (["--lr", 0.1], "lr: 0.05 there, 0.1 now"),

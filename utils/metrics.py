@@ -1,6 +1,5 @@
 """The one definition of every accuracy this project reports. All are fractions in [0, 1]; a missing group is None."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,30 +8,6 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 GROUPS = ("aligned-clean", "conflicting-clean", "aligned-noisy", "conflicting-noisy")
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """A number by which runs and epochs can be chosen.
-
-    key: its name in an epoch's record. maximise: whether more is better. oracle: it uses what a user would not have.
-    """
-
-    key: str
-    maximise: bool
-    oracle: bool
-    help: str
-
-    @property
-    def title(self) -> str:
-        return f"{self.key} (oracle)" if self.oracle else self.key
-
-
-CRITERIA = {
-    "valid_accuracy": Criterion("valid_accuracy", True, False, "accuracy on the validation images' given labels"),
-    "valid_loss": Criterion("valid_loss", False, False, "cross entropy on the validation images' given labels"),
-    "test_accuracy": Criterion("test_accuracy", True, True, "unbiased accuracy on the test images: an oracle"),
-}
 
 
 def group_index(given: Tensor, true: Tensor, bias: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from utils.distributed import writer_only
 from utils.files import replacing
-from utils.metrics import GROUPS, Criterion
+from utils.metrics import GROUPS
 from utils.trials import History
 
 COLORS = dict(zip(GROUPS, ("#4477aa", "#228833", "#ccbb44", "#ee6677"), strict=True))
@@ -90,21 +90,21 @@ def sample_sheet(
     _save(figure, folder / "samples.png")
 
 
-def search_progress(path: Path, history: History, space: dict[str, list], criterion: Criterion) -> None:
+def search_progress(path: Path, history: History, space: dict[str, list], title: str, maximise: bool) -> None:
     """The criterion over the trials with the best so far, and against each hyper-parameter's values."""
-    ranked = sorted(history.ranked(criterion.maximise), key=lambda trial: trial.number)
+    ranked = sorted(history.ranked(maximise), key=lambda trial: trial.number)
     numbers, values = [trial.number for trial in ranked], [trial.objective or 0.0 for trial in ranked]
-    best = np.maximum.accumulate(values) if criterion.maximise else np.minimum.accumulate(values)
+    best = np.maximum.accumulate(values) if maximise else np.minimum.accumulate(values)
     figure = Figure(figsize=(4 * (len(space) + 1), 3.6))
     first, *others = figure.subplots(1, len(space) + 1, sharey=True)
     first.plot(numbers, values, "o", color="#bbbbbb", markersize=4)
     first.step(numbers, best, where="post", color="#228833", label="best so far")
-    first.set(xlabel="trial", ylabel=criterion.title)
+    first.set(xlabel="trial", ylabel=title)
     first.legend(fontsize=8)
     for axis, (name, options) in zip(others, space.items(), strict=True):
         where = [options.index(trial.values[name]) for trial in ranked]
         axis.plot(where, values, "o", color="#4477aa", markersize=4, alpha=0.6)
         axis.set(xlabel=name, xticks=range(len(options)), xlim=(-0.5, len(options) - 0.5))
         axis.set_xticklabels(list(map(str, options)), fontsize=8)
-    figure.suptitle(f"{criterion.title} of {len(ranked)} finished trials")
+    figure.suptitle(f"{title} of {len(ranked)} finished trials")
     _save(figure, path)

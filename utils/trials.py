@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from utils.errors import RunError
 from utils.files import write_text
-from utils.metrics import Criterion
 
 Status = Literal["finished", "pruned", "failed"]
 
@@ -73,14 +72,16 @@ def settings_text(values: dict[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
 
 
-def trials_csv(history: History, criterion: Criterion) -> str:
-    """`conf.log`, with the columns of the DENEB authors' and a few more; loss and accuracy are on validation."""
+def trials_csv(history: History, title: str) -> str:
+    """`conf.log`, with the columns of the DENEB authors' and a few more; loss and accuracy are on validation.
+
+    `title` is that of the criterion, as for the table.
+    """
     names = list(history.trials[0].values) if history.trials else []
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
-        ["loss", "accuracy", "test_accuracy", "uuid", "trial", "status", criterion.title]
-        + [f"config/{name}" for name in names]
+        ["loss", "accuracy", "test_accuracy", "uuid", "trial", "status", title] + [f"config/{name}" for name in names]
     )
     for trial in history.trials:
         metrics = [trial.details.get(key) for key in ("valid_loss", "valid_accuracy", "test_accuracy")]
@@ -90,16 +91,16 @@ def trials_csv(history: History, criterion: Criterion) -> str:
     return file.getvalue()
 
 
-def trials_table(history: History, criterion: Criterion, rows: int = 10) -> str:
+def trials_table(history: History, title: str, maximise: bool, rows: int = 10) -> str:
     """The best trials, one a line, and how many were not finished."""
-    ranked = history.ranked(criterion.maximise)
+    ranked = history.ranked(maximise)
     names = list(history.trials[0].values) if history.trials else []
     widths = [max(len(name), 7) + 2 for name in names]
-    head = f"{'rank':>4}{'trial':>7}{criterion.title:>{len(criterion.title) + 2}}{'test, for the record':>22}"
+    head = f"{'rank':>4}{'trial':>7}{title:>{len(title) + 2}}{'test, for the record':>22}"
     lines = [head + "".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))]
     for rank, trial in enumerate(ranked[:rows], 1):
         test = trial.details.get("test_accuracy")
-        cells = [f"{rank:>4}{trial.number:>7}{trial.objective:>{len(criterion.title) + 2}.4f}"]
+        cells = [f"{rank:>4}{trial.number:>7}{trial.objective:>{len(title) + 2}.4f}"]
         cells.append(f"{'n/a' if test is None else f'{test:.4f}':>22}")
         cells += [f"{trial.values[name]!s:>{width}}" for name, width in zip(names, widths, strict=True)]
         lines.append("".join(cells))
