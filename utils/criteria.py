@@ -83,11 +83,11 @@ def refereed_accuracies(correct: Tensor, given: Tensor, referee: Tensor) -> dict
         "entropy_weighted_valid_accuracy": _weighted(correct, _entropy(referee, temperature=0.5)),
         "contradicted_valid_accuracy": plain,
         "balanced_valid_accuracy": balanced(plain),
-        "debiased_valid_accuracy": balanced(_weighted(correct, _entropy(referee) * contradicted)),
+        "debiased_valid_accuracy": balanced(_weighted(correct, _entropy(referee, temperature=2) * contradicted)),
     }
 
 
-def _entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
+def _entropy(logits: Tensor, temperature: float) -> Tensor:
     log_probability = (logits.double() / temperature).log_softmax(1)
     return -(log_probability.exp() * log_probability).sum(1)
 
