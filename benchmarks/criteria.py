@@ -1,0 +1,127 @@
+"""Which criterion chooses well: rank correlation with unbiased test accuracy, and what the choice loses.
+
+bash scripts/compare_criteria.sh                         # searches, then this
+python -m benchmarks.criteria docs/selection.jsonl       # the tables of docs/selection.md again
+
+Test accuracy serves to judge the criteria here; no criterion but the oracle looks at it.
+"""
+
+import json
+import statistics
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from utils.criteria import CRITERIA, DEFAULT
+from utils.files import read_json, replacing, write_text
+
+Row = dict[str, Any]
+FIGURE = "selection.png"
+FEWEST = 8
+"""So many configurations make a group whose ranking is looked at."""
+
+LEAK_FREE = {name: criterion for name, criterion in CRITERIA.items() if not criterion.oracle and name != "clean_valid"}
+
+
+def rows_of_runs(folder: Path) -> list[Row]:
+    """One row for each finished run below `folder`: where it belongs, its hyper-parameters, its last epoch."""
+    rows = []
+    for path in sorted(folder.rglob("result.json")):
+        result = read_json(path)
+        if "end" in result:
+            arguments = read_json(path.with_name("config.json"))["arguments"]
+            setting = {key: arguments[key] for key in ("dataset", "bratio", "nratio")}
+            hparams = {stage["method"]: stage["hparams"] for stage in result["stages"]}
+            rows.append({**setting, "alg": result["alg"], "seed": result["seed"], "hparams": hparams, **result["end"]})
+    return rows
+
+
+def judged(rows: list[Row]) -> dict[str, tuple[float, float]]:
+    """For each criterion: Spearman's rho with test accuracy over `rows`, and the test accuracy lost by its choice.
+
+    Where several configurations share the best value, the loss is the mean of theirs.
+    """
+    test = np.array([row["test_accuracy"] for row in rows])
+    outcome = {}
+    for name, criterion in LEAK_FREE.items():
+        value = np.array([row[criterion.key] for row in rows], dtype=float) * (1 if criterion.maximise else -1)
+        rho = float(spearmanr(value, test).statistic) if np.ptp(value) else 0.0
+        outcome[name] = rho, float(test.max() - test[value == value.max()].mean())
+    return outcome
+
+
+def report(rows: list[Row]) -> str:
+    """A Markdown table per data set, ratios and method, with a row for each criterion and a value for each seed."""
+    groups: dict[tuple, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        groups[row["dataset"], row["bratio"], row["nratio"], row["alg"]][row["seed"]].append(row)
+    lines = []
+    overall: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for (dataset, bratio, nratio, alg), seeds in sorted(groups.items()):
+        outcomes = [judged(rows) for _, rows in sorted(seeds.items()) if len(rows) >= FEWEST]
+        if not outcomes:
+            continue
+        sizes = "/".join(str(len(rows)) for _, rows in sorted(seeds.items()) if len(rows) >= FEWEST)
+        best = " / ".join(
+            f"{100 * max(row['test_accuracy'] for row in rows):.1f}"
+            for _, rows in sorted(seeds.items())
+            if len(rows) >= FEWEST
+        )
+        lines += [f"\n`{alg}` on {dataset}, bratio {bratio}, nratio {nratio}; {sizes} configurations, best {best} %\n"]
+        lines += ["| criterion | rho | points lost |", "|---|---|---|"]
+        for name in LEAK_FREE:
+            values = [outcome[name] for outcome in outcomes]
+            overall[name] += values
+            rho = " / ".join(f"{rho:.2f}" for rho, _ in values)
+            lines.append(f"| {name} | {rho} | {' / '.join(f'{100 * lost:.1f}' for _, lost in values)} |")
+    lines += [f"\nAll {len(overall[DEFAULT])} groups together\n"]
+    lines += ["| criterion | mean rho | lowest rho | mean points lost | most lost |", "|---|---|---|---|---|"]
+    for name, values in overall.items():
+        rhos, losses = zip(*values, strict=True)
+        lines.append(
+            f"| {name} | {statistics.mean(rhos):.2f} | {min(rhos):.2f} | {100 * statistics.mean(losses):.1f} "
+            f"| {100 * max(losses):.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def draw(rows: list[Row], path: Path) -> None:
+    """Test accuracy over each criterion, a panel for each; colours are data sets and methods."""
+    figure = Figure(figsize=(4 * len(LEAK_FREE) / 2, 7), layout="constrained")
+    for axis, (name, criterion) in zip(
+        figure.subplots(2, (len(LEAK_FREE) + 1) // 2).flat, LEAK_FREE.items(), strict=True
+    ):
+        for group in sorted({(row["dataset"], row["alg"]) for row in rows}):
+            mine = [row for row in rows if (row["dataset"], row["alg"]) == group]
+            label = f"{group[1]}, {group[0].removeprefix('colored_')}"
+            axis.scatter([row[criterion.key] for row in mine], [row["test_accuracy"] for row in mine], s=6, label=label)
+        axis.set(xlabel=name.replace("_", " "), ylabel="unbiased test accuracy")
+        if not criterion.maximise:
+            axis.invert_xaxis()
+    figure.axes[0].legend(fontsize=7)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) != 1 or not Path(argv[0]).exists():
+        print("usage: python -m benchmarks.criteria FOLDER_OF_RUNS | ROWS.jsonl", file=sys.stderr)
+        return 2
+    place = Path(argv[0])
+    if place.is_dir():
+        rows = rows_of_runs(place)
+        write_text(place / "selection.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        rows = [json.loads(line) for line in place.read_text(encoding="utf-8").splitlines()]
+    print(report(rows))
+    draw(rows, (place if place.is_dir() else place.parent) / FIGURE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
