@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import functools
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from algorithms.base import Method, methods
 from algorithms.config import STAGES, RunConfig, StageConfig
 from algorithms.listing import LISTS
 from algorithms.pairs import stages_of
-from algorithms.task import OPTIMIZERS, SCHEDULES, StageSettings
+from algorithms.task import OPTIMIZERS, PRECISIONS, SCHEDULES, StageSettings
 from data import noise
 from data.load import DataSettings
 from data.registry import Defaults, datasets
@@ -42,10 +43,21 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "lr_decay": {"choices": SCHEDULES, "help": "learning-rate schedule, stepped once per epoch"},
     "lr_decay_rate": {"type": number(float, above=0), "help": "factor of each decay"},
     "lr_decay_opt": {"type": milestones, "help": "StepLR: decay every that many epochs; MultiStepLR: 40,80"},
+    "amp": {
+        "choices": (*PRECISIONS, "auto"),
+        "help": "precision of training passes; auto: what is faster here in a short race, kept in the log folder",
+    },
+    "compile": {
+        "type": truth,
+        "nargs": "?",
+        "const": True,
+        "metavar": "true|false",
+        "help": "compile the networks' training passes with torch.compile",
+    },
 }
 """Training settings; each can also be given for one stage alone, as --first.lr or --second.lr."""
 
-GENERAL = {"momentum": 0.9, "lr_decay": "StepLR", "lr_decay_rate": 0.1}
+GENERAL = {"momentum": 0.9, "lr_decay": "StepLR", "lr_decay_rate": 0.1, "amp": "off", "compile": False}
 """Defaults of the settings that no data set changes."""
 
 REFEREE_EPOCHS = 10
@@ -171,6 +183,10 @@ def _add_run(group: Any) -> None:
     group.add_argument("--gpu", help="number of the CUDA device, or cpu (default: the first one, if there is one)")
     group.add_argument("--sync_bn", action="store_true", help="under torchrun: batch norm over the whole batch")
     group.add_argument(
+        "--deterministic", action="store_true",
+        help="on a GPU only operations that give the same bits every time, which may be slower; a CPU always does",
+    )  # fmt: skip
+    group.add_argument(
         "--threads", type=number(int, low=1), help="CPU threads of each process (default: 2, or its share of the cores)"
     )
     group.add_argument(
@@ -226,6 +242,9 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
             f"--num_classes {arguments.num_classes}: {arguments.dataset} has {recipe.num_classes} classes. "
             "The flag is not needed."
         )
+    device = pick_device(arguments.gpu)
+    if device.type == "cuda":
+        _set_up_gpu(arguments.deterministic)
     names = stages_of(arguments.alg)
     if len(names) == 1:
         for flag in given:
@@ -238,13 +257,15 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
     best_by = arguments.best_by or ("clean_valid" if arguments.clean_valid else DEFAULT)
     if best_by == "clean_valid" and not arguments.clean_valid:
         raise UsageError("--best_by clean_valid needs a clean validation split: add --clean_valid.")
+    if device.type == "cpu" and any(stage.settings.amp == "fp16" for stage in stages):
+        raise UsageError("--amp fp16 needs a GPU. On a CPU say bf16, or auto.")
     return RunConfig(
         alg="_".join(names),
         best_by=best_by,
         referee=_referee(given, defaults) if CRITERIA[best_by].refereed else None,
         data=data_settings(arguments),
         stages=stages,
-        device=pick_device(arguments.gpu),
+        device=device,
         resampling=arguments.resampling,
         log_dir=arguments.log_dir,
         run_name=arguments.run_name,
@@ -290,7 +311,8 @@ def _referee(given: dict[str, Any], defaults: Defaults) -> StageConfig:
     """DENEB's prejudice model with its default hyper-parameters and a short schedule, whatever the run's stages are."""
     prejudice = methods["deneb"]
     settings = _settings(given, defaults, stage=None, selector=True)
-    settings = dataclasses.replace(settings, epochs=min(settings.epochs, REFEREE_EPOCHS))
+    short = min(settings.epochs, REFEREE_EPOCHS)
+    settings = dataclasses.replace(settings, epochs=short, amp="off", compile=False)  # it judges every precision alike
     return StageConfig(prejudice.name, prejudice.Hparams(), settings)
 
 
@@ -329,7 +351,6 @@ def pick_device(gpu: str | None) -> torch.device:
                 f"--gpu {gpu}: under torchrun each process takes the GPU of its own number. Leave it out; "
                 "CUDA_VISIBLE_DEVICES restricts which there are."
             )
-        torch.backends.cudnn.deterministic = True
         return distributed.local_device()
     number_ = gpu or "0"
     if not number_.isdigit():
@@ -339,5 +360,12 @@ def pick_device(gpu: str | None) -> torch.device:
         return torch.device("cpu")
     if int(number_) >= torch.cuda.device_count():
         raise UsageError(f"--gpu {gpu}: there are {torch.cuda.device_count()} CUDA devices, numbered from 0.")
-    torch.backends.cudnn.deterministic = True
     return torch.device(f"cuda:{number_}")
+
+
+def _set_up_gpu(deterministic: bool) -> None:
+    """Fast or repeatable; comes before the first use of the GPU, for cuBLAS reads its variable when it starts."""
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.use_deterministic_algorithms(deterministic)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algorithms.base import Batch, hparam, method, update
+from algorithms.base import Batch, hparam, method
 from algorithms.losses import margins
 from algorithms.task import Task
 from algorithms.two_networks import TwoNetworks
@@ -70,7 +70,7 @@ class Aum(TwoNetworks):
                 total.index_add_(0, batch.index, margins(logits.detach(), given).double())
         losses = [F.cross_entropy(logits, given) for logits, given in zip(outputs, labels, strict=True)]
         for optimizer, loss in zip(self.optimizers, losses, strict=True):
-            update(optimizer, loss)
+            self.update(optimizer, loss)
         return torch.stack(losses).mean().detach(), torch.stack(outputs).mean(0)[:, : self.num_classes].detach()
 
     def predict(self, images: Tensor) -> Tensor:

@@ -68,6 +68,7 @@ class Method(nn.Module):
         self.task, self.hparams = task, hparams
         self.network = task.new_network()
         self.optimizers = [task.settings.optimizer(self.network.parameters())]
+        self.scaler = torch.amp.GradScaler(task.device.type, enabled=task.settings.amp == "fp16")
         self.training_subset: Tensor | None = None
 
     def begin_epoch(self, epoch: int) -> None:
@@ -84,8 +85,19 @@ class Method(nn.Module):
         """One update; returns the detached mean loss and the logits [B, C] it came from, without synchronising."""
         logits = self.network(batch.images)
         loss = weighted_mean(self.losses(logits, batch), batch.weights)
-        update(self.optimizers[0], loss)
+        self.update(self.optimizers[0], loss)
         return loss.detach(), logits.detach()
+
+    def update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        """One optimiser step along the gradient of `loss`, averaged over the processes: see models/sharded.py.
+
+        For fp16 the loss is scaled; else the scaler does nothing.
+        """
+        optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        average(part.grad for group in optimizer.param_groups for part in group["params"] if part.grad is not None)
+        self.scaler.step(optimizer)
+        self.scaler.update()
 
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """Per-sample training losses, [B]; all that a single-network method needs to define."""
@@ -111,14 +123,6 @@ class Method(nn.Module):
 def weighted_mean(losses: Tensor, weights: Tensor | None) -> Tensor:
     """Mean of weights * losses over the batch (both [B]): divided by B, not by the sum of the weights."""
     return (losses if weights is None else weights * losses).mean()
-
-
-def update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One optimiser step along the gradient of `loss`, averaged over the processes: see models/sharded.py."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    average(part.grad for group in optimizer.param_groups for part in group["params"] if part.grad is not None)
-    optimizer.step()
 
 
 methods: Registry[type[Method]] = Registry("method", "algorithms")

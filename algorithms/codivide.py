@@ -36,7 +36,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algorithms.base import Batch, hparam, update, weighted_mean
+from algorithms.base import Batch, hparam, weighted_mean
 from algorithms.losses import prediction_entropy
 from algorithms.mixing import mixup
 from algorithms.mixmatch import guessed_targets, refined_targets, semi_supervised_loss, unlabelled_factor
@@ -138,7 +138,7 @@ class CoDivide(TwoNetworks):
             loss = weighted_mean(F.cross_entropy(logits, batch.labels, reduction="none"), batch.weights)
             if self.hparams.warmup_penalty:
                 loss = loss - self.hparams.warmup_penalty * prediction_entropy(logits, 1).mean()
-            update(optimizer, loss)
+            self.update(optimizer, loss)
             losses.append(loss.detach())
         return torch.stack(losses).mean(), logits.detach()
 
@@ -159,7 +159,7 @@ class CoDivide(TwoNetworks):
         loss = semi_supervised_loss(
             own(mixed), targets, labelled, batch.unlabelled_factor, torch.cat(weights) if weights else None
         )
-        update(self.optimizers[batch.learner], loss)
+        self.update(self.optimizers[batch.learner], loss)
         return loss.detach(), guesses[:labelled]
 
     def select(self) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,15 @@ class StageConfig:
     settings: StageSettings
 
     def as_dict(self) -> dict[str, Any]:
-        """All that decides the outcome; a file of weights by its content, wherever it is."""
-        weights = initial_weights(self.settings.model, self.settings.weights)
-        settings = asdict(self.settings) | {"weights": weights}
+        """All that decides the outcome; a file of weights by its content, wherever it is.
+
+        A setting that was declared with a default is left out where it has it: so a run, or a selector, from before
+        there was such a setting is still the same one.
+        """
+        settings = asdict(self.settings)
+        settings["weights"] = initial_weights(self.settings.model, self.settings.weights)
+        defaults = {declared.name: declared.default for declared in fields(self.settings)}
+        settings = {name: value for name, value in settings.items() if value != defaults[name]}
         return {"method": self.method, "hparams": asdict(self.hparams), "settings": settings}
 
 

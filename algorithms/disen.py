@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from algorithms.base import Batch, Method, hparam, method, update, weighted_mean
+from algorithms.base import Batch, Method, hparam, method, weighted_mean
 from algorithms.loss_table import FailureWeights
 from algorithms.losses import gradient_scaled_gce
 from algorithms.task import Task
@@ -74,7 +74,7 @@ class Disen(Method):
         permutation = torch.randperm(len(batch.labels), device=batch.labels.device) if self.swapping else None
         losses, logits = disen_losses(*heads, *features, batch, self.weights, self.hparams, permutation)
         loss = weighted_mean(losses, batch.weights)
-        update(self.optimizers[0], loss)
+        self.update(self.optimizers[0], loss)
         return loss.detach(), logits.detach()
 
     def predict(self, images: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algorithms.base import Batch, Method, hparam, method, update, weighted_mean
+from algorithms.base import Batch, Method, hparam, method, weighted_mean
 from algorithms.losses import clipped_softmax, elr_penalty
 from algorithms.mixing import update_history
 from algorithms.task import Task
@@ -45,7 +45,7 @@ class Elr(Method):
         cross_entropy = F.cross_entropy(logits, batch.labels, reduction="none")
         penalty = elr_step(logits, self.targets, batch.index, self.hparams.beta)
         loss = weighted_mean(cross_entropy, batch.weights) + self.hparams.lbd * penalty.mean()
-        update(self.optimizers[0], loss)
+        self.update(self.optimizers[0], loss)
         return loss.detach(), logits.detach()
 
 

@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from algorithms.base import Batch, hparam, method, update, weighted_mean
+from algorithms.base import Batch, hparam, method, weighted_mean
 from algorithms.losses import clipped_softmax, elr_penalty, soft_cross_entropy
 from algorithms.mixing import mix, mixup, sigmoid_rampup, update_history, update_teacher
 from algorithms.task import Task
@@ -92,7 +92,7 @@ class ElrPlus(TwoNetworks):
             cross_entropy, penalty = elr_plus_losses(logits, targets, mix(history, permutation, lam))
             strength = hparams.lbd * sigmoid_rampup(self.updates, hparams.coef_step)
             loss = weighted_mean(cross_entropy, batch.weights) + strength * penalty.mean()
-        update(self.optimizers[k], loss)
+        self.update(self.optimizers[k], loss)
         decay = hparams.ema_alpha * sigmoid_rampup(self.updates + 1, hparams.ema_step)
         update_teacher(self.teachers[k], student, decay)
         return loss.detach(), logits.detach()

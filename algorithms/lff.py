@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from algorithms.base import Batch, Method, hparam, method, update, weighted_mean
+from algorithms.base import Batch, Method, hparam, method, weighted_mean
 from algorithms.loss_table import FailureWeights
 from algorithms.losses import gradient_scaled_gce
 from algorithms.task import Task
@@ -59,7 +59,7 @@ class Lff(Method):
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         biased, debiased = self.biased_network(batch.images), self.network(batch.images)
         loss = weighted_mean(lff_losses(biased, debiased, batch, self.weights, self.hparams.q), batch.weights)
-        update(self.optimizers[0], loss)
+        self.update(self.optimizers[0], loss)
         return loss.detach(), debiased.detach()
 
     def select(self) -> tuple[Tensor, Tensor]:

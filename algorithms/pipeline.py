@@ -16,6 +16,7 @@ from torch import Tensor
 from algorithms.base import Method, methods
 from algorithms.config import RunConfig, StageConfig
 from algorithms.losses import as_probabilities
+from algorithms.precision import settle
 from algorithms.selection import Selection
 from algorithms.task import Task, over_split
 from algorithms.trainer import Evaluator, Record, fit
@@ -50,6 +51,7 @@ def run(config: RunConfig, watch: Watch = lambda records: None) -> dict[str, Any
     Raises:
         RunError: the folder holds another run, data are missing or damaged, or training diverged.
     """
+    config = settle(config)
     folder = RunFolder(config.folder)
     with folder.locked(wait=config.trial):
         finished = from_writer(folder.start, config.arguments(), config.overwrite)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algorithms.base import Batch, hparam, update
+from algorithms.base import Batch, hparam
 from algorithms.two_networks import TwoNetworks
 
 
@@ -95,7 +95,7 @@ class SmallLossExchange(TwoNetworks):
         trained = weighted if self.hparams.weighted_loss else losses
         exchanged = [(pick * loss).sum() for pick, loss in zip(reversed(picks), trained, strict=True)]
         for optimizer, loss in zip(self.optimizers, exchanged, strict=True):
-            update(optimizer, loss)
+            self.update(optimizer, loss)
         return exchanged[0].detach(), first.detach()
 
     def picks(self, losses: list[Tensor], disagree: Tensor) -> list[Tensor]:

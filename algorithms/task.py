@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +21,16 @@ from utils.seeds import derive, torch_generator
 EVALUATION_BATCH = 500
 OPTIMIZERS = ("SGD", "Adam", "AdamW")
 SCHEDULES = ("StepLR", "MultiStepLR", "CosineAnnealingLR")
+PRECISIONS = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
 class StageSettings:
-    """How one stage is trained, whatever the method; `weights` is a file to start networks from."""
+    """How one stage is trained, whatever the method.
+
+    weights: a file to start networks from.
+    amp, compile: in which precision and how networks compute in training mode, see `models.registry.Network`.
+    """
 
     model: str
     epochs: int
@@ -37,12 +43,20 @@ class StageSettings:
     lr_decay_rate: float
     lr_decay_opt: str
     weights: Path | None = None
+    amp: str = "off"
+    compile: bool = False
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimiser of `--opt`; Adam gets the weight decay it is told (the authors' code dropped it)."""
+        """The optimiser of `--opt`; Adam gets the weight decay it is told (the authors' code dropped it).
+
+        For fp16 a fused one, which skips a step whose scaled gradients overflowed without asking the device.
+        """
+        details: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
         if self.opt == "SGD":
-            return torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay)
-        return getattr(torch.optim, self.opt)(parameters, self.lr, weight_decay=self.weight_decay)
+            details["momentum"] = self.momentum
+        if self.amp == "fp16":
+            details["fused"] = True
+        return getattr(torch.optim, self.opt)(parameters, **details)
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
         """The schedule of `--lr_decay`, stepped once per epoch."""
@@ -86,6 +100,7 @@ class Task:
         classes, settings = num_classes or self.num_classes, self.settings
         with self.initialising(name):
             network = build_network(settings.model, (channels, height, width), classes, settings.weights)
+        network.precision, network.compiled = PRECISIONS[settings.amp], settings.compile
         network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return sharded(network, self.sync_bn)
 

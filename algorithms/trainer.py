@@ -132,6 +132,7 @@ def _state(method: Method, schedulers: list, history: list[Record]) -> dict:
         "method": method.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in method.optimizers],
         "schedulers": [scheduler.state_dict() for scheduler in schedulers],
+        "scaler": method.scaler.state_dict(),
         "history": history,
     }
 
@@ -141,6 +142,7 @@ def _restore(state: dict, method: Method, schedulers: list) -> list[Record]:
     for kind, parts in (("optimizers", method.optimizers), ("schedulers", schedulers)):
         for part, saved in zip(parts, state[kind], strict=True):
             part.load_state_dict(saved)
+    method.scaler.load_state_dict(state["scaler"])
     return state["history"]
 
 

@@ -36,6 +36,7 @@ from data.split import Split
 from utils.cli import Parser, number
 from utils.cpu import keep_freed_memory, use_threads
 from utils.errors import RunError
+from utils.logbook import device_name
 
 HISTORY = Path(__file__).with_name("history.jsonl")
 EPOCH_SIZE = 54_000
@@ -129,11 +130,9 @@ def prepare(threads: int | None) -> int:
 
 
 def machine(threads: int) -> dict[str, Any]:
-    info = Path("/proc/cpuinfo")
-    names = [line.split(": ")[1] for line in info.read_text().splitlines() if line.startswith("model name")]
     return {
         "date": time.strftime("%Y-%m-%d %H:%M"),
-        "cpu": names[0] if names else platform.processor(),
+        "cpu": device_name(torch.device("cpu")),
         "cores": os.cpu_count(),
         "threads": threads,
         "load before": round(os.getloadavg()[0], 1),

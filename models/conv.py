@@ -31,5 +31,5 @@ class Conv(Network):
         )  # fmt: skip
         self.fc = nn.Linear(self.feature_dim, num_classes)
 
-    def extract(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         return self.features(images).flatten(1)

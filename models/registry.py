@@ -1,13 +1,16 @@
-"""The networks by name."""
+"""The networks by name, and in which precision they compute."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
 from models.weights import load_published, load_weights
-from utils.errors import UsageError
+from utils.errors import RunError, UsageError
 from utils.files import content_hash
 from utils.registry import Registry
 
@@ -17,22 +20,54 @@ class Network(nn.Module):
 
     `extract` maps images [B, C, H, W] to features [B, feature_dim]; `predict` maps features to logits [B, classes],
     with `fc` as its only layer with parameters. It is made from the shape (C, H, W) of its images, of which it raises a
-    ValueError if they do not suit it, and the number of classes.
+    ValueError if they do not suit it, and the number of classes. A network defines `encode`, what `extract` computes.
+
+    In training mode features are computed in `precision` under torch.autocast (float32 if it is None), and by a
+    compiled `encode` if `compiled`. They always come out as float32: the last layer, losses and probabilities do not
+    depend on the precision. In evaluation mode, where samples are scored, all is float32 and not compiled.
     """
 
     feature_dim: int
     fc: nn.Linear
     published: ClassVar[WeightsEnum | None] = None
     """torchvision's weights that it starts from, unless a file is named."""
+    precision: torch.dtype | None = None
+    compiled: bool = False
+
+    def encode(self, images: Tensor) -> Tensor:
+        raise NotImplementedError
 
     def extract(self, images: Tensor) -> Tensor:
-        raise NotImplementedError
+        encode = compiled(type(self).encode) if self.compiled and self.training else type(self).encode
+        if self.precision is None or not self.training:
+            return encode(self, images)
+        with torch.autocast(images.device.type, self.precision):
+            return encode(self, images).float()
 
     def predict(self, features: Tensor) -> Tensor:
         return self.fc(features)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.predict(self.extract(images))
+
+
+@cache
+def compiled(encode: Callable[[Network, Tensor], Tensor]) -> Callable[[Network, Tensor], Tensor]:
+    """`encode` by torch.compile, a program for every batch size: what is compiled must not depend on what came before.
+
+    Raises:
+        RunError: it cannot be compiled, as where no C++ compiler is installed; at the first call.
+    """
+    program = torch.compile(encode, dynamic=False)
+
+    def run(network: Network, images: Tensor) -> Tensor:
+        try:
+            return program(network, images)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            reason = next(line for line in str(error).splitlines() if line)
+            raise RunError(f"--compile: torch.compile failed ({reason}). Leave out --compile.") from error
+
+    return run
 
 
 networks: Registry[type[Network]] = Registry("network", "models")

@@ -26,7 +26,7 @@ class ResidualNetwork(Network):
             if isinstance(module, nn.Conv2d):  # N(0, 2 / (k k out)), as in torchvision's ResNet
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def extract(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         return self.features(images)
 
 

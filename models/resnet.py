@@ -25,7 +25,7 @@ class ResNet(Network, models.ResNet):
         super().__init__(self.block, self.depths, num_classes)
         self.feature_dim = self.fc.in_features
 
-    def extract(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         *layers, _ = self.children()  # torchvision has them in the order of their use, `fc` last
         return nn.Sequential(*layers)(images).flatten(1)
 

@@ -28,10 +28,21 @@ def environment(device: torch.device) -> dict[str, Any]:
         "numpy": np.__version__,
         "scikit-learn": sklearn.__version__,
         "platform": platform.platform(),
-        "device": str(device),
+        "device": f"{device}, {device_name(device)}",
         "threads": torch.get_num_threads(),
         "processes": world(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
+
+
+def device_name(device: torch.device) -> str:
+    """What the maker calls a GPU or this machine's processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def _git_revision() -> str | None:
