@@ -64,7 +64,7 @@ def compiled(encode: Callable[[Network, Tensor], Tensor]) -> Callable[[Network, 
         try:
             return program(network, images)
         except torch._dynamo.exc.TorchDynamoException as error:
-            reason = next(line for line in str(error).splitlines() if line)
+            reason = next(line for line in str(error).splitlines() if line and not line.endswith(":"))
             raise RunError(f"--compile: torch.compile failed ({reason}). Leave out --compile.") from error
 
     return run
