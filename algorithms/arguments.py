@@ -199,6 +199,9 @@ def _add_run(group: Any) -> None:
     group.add_argument("--overwrite", action="store_true", help="replace a run with the same folder")
     group.add_argument("--no_figures", action="store_true", help="save no figures")
     group.add_argument("--tensorboard", action="store_true", help="log for TensorBoard (needs the package tensorboard)")
+    group.add_argument(
+        "--profile", action="store_true", help="trace the start of each stage's last epoch, and print where time goes"
+    )
     group.add_argument("--list", nargs="?", const="all", choices=["all", *LISTS], help="print what there is, and exit")
 
 
@@ -273,6 +276,7 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
         overwrite=arguments.overwrite,
         figures=not arguments.no_figures,
         tensorboard=arguments.tensorboard,
+        profile=arguments.profile,
         sync_bn=arguments.sync_bn,
     )
 

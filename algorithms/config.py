@@ -70,6 +70,7 @@ class RunConfig:
     overwrite: bool = False
     figures: bool = True
     tensorboard: bool = False
+    profile: bool = False
     sync_bn: bool = False
     trial: bool = False
     """Whether this is a trial of a search: its folder is apart from the runs, and named by its arguments."""

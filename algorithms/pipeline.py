@@ -133,7 +133,7 @@ def _train(config: RunConfig, folder: RunFolder, watch: Watch) -> dict[str, Any]
             weights=weights,
         )
         method = methods[final.method](task, final.hparams).to(config.device)
-        history = fit(method, evaluate, folder.checkpoint, on_epoch, final.method)
+        history = fit(method, evaluate, folder.checkpoint, on_epoch, final.method, _trace(config, final))
         records += _numbered(history, len(stages) + 1)
         stages.append({**final.as_dict(), "seconds": sum(record["seconds"] for record in history)})
 
@@ -225,7 +225,7 @@ def _trained_selector(
         finished = from_writer(folder.start, described, overwrite)
         if finished is None:
             write_json(folder / "config.json", {"arguments": described})
-            history = fit(method, evaluate, folder.checkpoint, on_epoch, stage.method)
+            history = fit(method, evaluate, folder.checkpoint, on_epoch, stage.method, _trace(config, stage))
             save_tensors(folder / "model.pt", method.state_dict())
             folder.finish({"history": history})
         else:
@@ -234,6 +234,12 @@ def _trained_selector(
             method.load_state_dict(from_writer(load_tensors, folder / "model.pt"))
     method.eval()
     return method, history, finished is not None
+
+
+def _trace(config: RunConfig, stage: StageConfig) -> Path | None:
+    """Where `--profile` writes; a stage is profiled where it is trained, for the run that trains it."""
+    wanted = config.profile and stage in config.stages and is_writer()
+    return config.folder / f"trace_{stage.method}.json" if wanted else None
 
 
 def _place(split: Split, device: torch.device) -> Split:

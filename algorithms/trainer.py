@@ -22,6 +22,7 @@ from utils.distributed import bars_off, from_writer, seed_all
 from utils.errors import RunError
 from utils.files import load_tensors, save_tensors
 from utils.metrics import GROUPS, fraction, group_accuracies
+from utils.profiling import tracing
 from utils.seeds import derive
 
 log = logging.getLogger(__name__)
@@ -68,11 +69,17 @@ class Evaluator:
 
 
 def fit(
-    method: Method, evaluate: Evaluator, checkpoint: Path, on_epoch: Callable[[list[Record]], None], title: str
+    method: Method,
+    evaluate: Evaluator,
+    checkpoint: Path,
+    on_epoch: Callable[[list[Record]], None],
+    title: str,
+    trace: Path | None = None,
 ) -> list[Record]:
     """Trains `method` to the end, from `checkpoint` where it left off, and returns one record per epoch.
 
-    After every epoch the whole state is in `checkpoint`, and `on_epoch` is called with all records so far.
+    After every epoch the whole state is in `checkpoint`, and `on_epoch` is called with all records so far. The
+    beginning of the last epoch is profiled if a `trace` is wanted, see `utils.profiling.tracing`.
 
     Raises:
         RunError: the loss is no longer finite.
@@ -87,7 +94,8 @@ def fit(
         on_epoch(history)  # the run may have ended between the checkpoint and this call
     bar = tqdm(total=settings.epochs, initial=len(history), desc=title, unit="epoch", disable=bars_off())
     for epoch in range(len(history), settings.epochs):
-        record = train_epoch(method, epoch, title)
+        with tracing(trace if epoch == settings.epochs - 1 else None) as after_step:
+            record = train_epoch(method, epoch, title, after_step)
         record.update(lr=method.optimizers[0].param_groups[0]["lr"], **evaluate(method))
         if method.training_subset is not None:
             record["kept"] = evaluate.kept(method.training_subset)
@@ -103,7 +111,7 @@ def fit(
     return history
 
 
-def train_epoch(method: Method, epoch: int, title: str) -> Record:
+def train_epoch(method: Method, epoch: int, title: str, after_step: Callable[[], None] = lambda: None) -> Record:
     """One epoch (numbered from 0) of a method: its mean loss, its accuracy on the given labels, and its time.
 
     The sums stay on the device and are read once.
@@ -119,6 +127,7 @@ def train_epoch(method: Method, epoch: int, title: str) -> Record:
         loss, logits = method.step(batch)
         totals += torch.stack([loss * len(logits), (logits.argmax(1) == batch.labels).sum()])
         seen += len(logits)
+        after_step()
     average_batch_norms(method)
     method.end_epoch(epoch)
     mean_loss, accuracy = (totals / seen).tolist()

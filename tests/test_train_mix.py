@@ -232,6 +232,17 @@ def test_weights_from_a_file_are_named_by_content(train, run_folder, tmp_path):
     code, _, errors = train("--alg", "vanilla", "--model", "ResNet20", "--weights", files[0])
     assert code == 2
     assert "does not fit this --model" in errors
+def test_profiling_leaves_a_trace_of_every_stage_and_changes_nothing(train, run_folder):
+    _, output, _ = train("--alg", "deneb_gce", "--epochs", 2, "--profile")
+    assert output.count("on the CPU, of that") == 2
+    assert "convolution" in output
+    traces = {stage: json.loads((run_folder() / f"trace_{stage}.json").read_text()) for stage in ("deneb", "gce")}
+    assert all(trace["traceEvents"] for trace in traces.values())
+    profiled = torch.load(run_folder() / "model.pt", weights_only=True)
+    train("--alg", "deneb_gce", "--epochs", 2, "--overwrite")
+    assert not list(run_folder().glob("trace_*"))
+    plain = torch.load(run_folder() / "model.pt", weights_only=True)
+    assert all(torch.equal(profiled[key], plain[key]) for key in plain)
 
 
 @pytest.mark.parametrize("listed", ["deneb_gce", "colored_mnist", "CONV", "--p_threshold"])
@@ -268,6 +279,8 @@ USAGE_ERRORS = [
     (["--num_classes", "7"], "has 10 classes"),
     (["--gpu", "first"], "the number of a CUDA device"),
     (["--resampling", "maybe"], "neither true nor false"),
+    (["--amp", "fp16", "--gpu", "cpu"], "fp16 needs a GPU"),
+    (["--amp", "half"], "bf16"),
     (["--list", "stuff"], "methods"),
 ]
 

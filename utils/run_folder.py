@@ -88,8 +88,8 @@ class RunFolder:
         """Removes the files that runs write, and nothing else; the result goes first, so no moment looks finished."""
         for name in reversed(OURS):
             (self / name).unlink(missing_ok=True)
-        for figure in (self / "figures").glob("*.png"):
-            figure.unlink()
+        for file in (*self.path.glob("figures/*.png"), *self.path.glob("trace_*.json")):
+            file.unlink()
 
     def write_metrics(self, records: list[dict[str, Any]]) -> None:
         write_text(self / "metrics.jsonl", "".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
