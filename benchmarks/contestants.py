@@ -1,7 +1,7 @@
-"""The training loops that `benchmarks.epoch` compares, and synthetic images to run them on."""
+"""The training loops that the benchmarks compare, and synthetic images to run them on."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from algorithms.task import StageSettings, Task
 from algorithms.vanilla import Vanilla
+from benchmarks.measuring import Run
 from data.batches import Batch
 from data.split import Split
 from data.store import read
@@ -19,8 +20,6 @@ from models.dropout import HalfDropout
 BATCH = 256
 SETTINGS = StageSettings("CONV", 1, BATCH, "SGD", 0.01, 0.9, 1e-3, "StepLR", 0.1, "30")
 ENDLESS = 1 << 24
-
-Run = Callable[[], object]
 
 
 def synthetic(count: int) -> Split:
@@ -36,9 +35,10 @@ def synthetic(count: int) -> Split:
     return Split(images.permute(0, 3, 1, 2), given)
 
 
-def tasks(train: Split, network: str) -> dict[str, Task]:
+def tasks(train: Split, network: str, amp: str = "off") -> dict[str, Task]:
     """Plain training on `train`, with uniform and with weighted draws."""
-    uniform = Task(train, 10, torch.device("cpu"), replace(SETTINGS, model=network), seed=0, stage="benchmark")
+    settings = replace(SETTINGS, model=network, amp=amp)
+    uniform = Task(train, 10, torch.device("cpu"), settings, seed=0, stage="benchmark")
     weights = torch.empty(len(train), dtype=torch.float64).exponential_(generator=torch.Generator().manual_seed(0))
     return {"uniform": uniform, "weighted": replace(uniform, probabilities=weights / weights.sum())}
 
@@ -92,16 +92,22 @@ class PerItem(Dataset):
         return self.images[index], self.labels[index]
 
 
-def typical(task: Task, steps: int) -> Run:
-    """As research scripts often have it: `DataLoader` over items, `nn.Dropout`, loss and accuracy read at every step.
-
-    The loader is started once, outside of what is timed, so that no draw of a whole epoch counts against it.
-    """
+def usual_network(task: Task) -> nn.Module:
+    """With `nn.Dropout`, and in torch's usual memory format."""
     network = task.new_network().to(memory_format=torch.contiguous_format)
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, HalfDropout):
                 setattr(parent, name, nn.Dropout(0.5))
+    return network
+
+
+def typical(task: Task, steps: int) -> Run:
+    """As research scripts often have it: `DataLoader` over items, `nn.Dropout`, loss and accuracy read at every step.
+
+    The loader is started once, outside of what is timed, so that no draw of a whole epoch counts against it.
+    """
+    network = usual_network(task)
     optimizer = task.settings.optimizer(network.parameters())
     items = PerItem(task.train, task.probabilities)
     batches = iter(DataLoader(items, BATCH, sampler=RandomSampler(items, replacement=True, num_samples=ENDLESS)))
@@ -116,5 +122,22 @@ def typical(task: Task, steps: int) -> Run:
             optimizer.step()
             total += loss.item()
             correct += (logits.argmax(1) == labels).float().mean().item()
+
+    return run
+
+
+def typical_scoring(task: Task, steps: int) -> Run:
+    """Predictions and losses of `steps` batches of items in evaluation mode, collected in lists."""
+    network = usual_network(task).eval()
+    items = PerItem(task.train, None)
+    batches = iter(DataLoader(items, BATCH, sampler=RandomSampler(items, replacement=True, num_samples=ENDLESS)))
+
+    def run() -> None:
+        losses, correct = [], 0.0
+        with torch.no_grad():
+            for images, labels in itertools.islice(batches, steps):
+                logits = network(images)
+                losses += [loss.item() for loss in F.cross_entropy(logits, labels, reduction="none")]
+                correct += (logits.argmax(1) == labels).sum().item()
 
     return run

@@ -11,58 +11,41 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in train_mix.py; read when torch starts
 
-import json
-import platform
 import statistics
 import sys
 import time
 from argparse import Namespace
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from algorithms.base import Method
 from algorithms.deneb import Deneb
 from algorithms.mixture import clean_probability
-from algorithms.trainer import train_epoch
 from algorithms.vanilla import Vanilla
-from benchmarks.contestants import BATCH, Run, Slice, bare, synthetic, tasks, typical
+from benchmarks.contestants import BATCH, Slice, bare, synthetic, tasks, typical
+from benchmarks.measuring import (
+    EPOCH_SIZE,
+    HISTORY,
+    Times,
+    epoch,
+    machine,
+    peak_memory,
+    prepare,
+    race,
+    ratios,
+    remember,
+    seconds,
+    spread,
+)
 from data.load import DataSettings, load_dataset
 from data.split import Split
 from utils.cli import Parser, number
-from utils.cpu import keep_freed_memory, use_threads
 from utils.errors import RunError
-from utils.logbook import device_name
 
-HISTORY = Path(__file__).with_name("history.jsonl")
-EPOCH_SIZE = 54_000
 PER_SAMPLE = ("steps", "uniform draw", "weighted draw", "scoring pass", "mixture")
-
-Times = dict[str, list[float]]
-
-
-def epoch(method: Method, number: int = 1) -> Run:
-    """The trainer's own epoch, numbered from 0."""
-    return lambda: train_epoch(method, number, "benchmark")
-
-
-def seconds(run: Run) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def race(contestants: dict[str, Run], turns: int, warm: int = 1) -> Times:
-    """Seconds of every turn, after `warm` untimed ones; every other round goes in reverse order."""
-    times: Times = {name: [] for name in contestants}
-    for turn in range(warm + turns):
-        for name in list(contestants)[:: -1 if turn % 2 else 1]:
-            times[name].append(seconds(contestants[name]))
-    return {name: values[warm:] for name, values in times.items()}
 
 
 def epoch_race(train: Split, network: str, turns: int, steps: int) -> Times:
@@ -93,12 +76,6 @@ def filter_race(train: Split, network: str, turns: int) -> Times:
     return {**times, "kept": [len(deneb.kept_samples()) / len(train)]}
 
 
-def peak_memory() -> int:
-    """Of this process, in bytes; unlike `ru_maxrss` it does not begin with the parent's."""
-    status = Path("/proc/self/status").read_text().split()
-    return 1024 * int(status[status.index("VmHWM:") + 1])
-
-
 def growth(network: str, size: int, turns: int, steps: int, threads: int) -> dict[str, float]:
     """Microseconds per sample at `size` training samples; memory with the images, less what the bare loop takes."""
     prepare(threads)
@@ -123,33 +100,6 @@ def growth(network: str, size: int, turns: int, steps: int, threads: int) -> dic
     }
 
 
-def prepare(threads: int | None) -> int:
-    """Memory and threads as `train_mix.py` sets them; returns the number of threads."""
-    keep_freed_memory()
-    return use_threads(threads)
-
-
-def machine(threads: int) -> dict[str, Any]:
-    return {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "cpu": device_name(torch.device("cpu")),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "load before": round(os.getloadavg()[0], 1),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def spread(values: list[float], digits: int = 2) -> str:
-    low, middle, high = (f"{of(values):.{digits}f}" for of in (min, statistics.median, max))
-    return f"{middle} [{low}-{high}]"
-
-
-def ratio(above: list[float], below: list[float]) -> str:
-    return spread([a / b for a, b in zip(above, below, strict=True)])
-
-
 def measure(train: Split, network: str, threads: int, arguments: Namespace) -> dict[str, Any]:
     """Measures one network and prints while it does."""
     turns, steps, few = arguments.repeats, arguments.steps, max(arguments.repeats // 2, 1)
@@ -158,12 +108,12 @@ def measure(train: Split, network: str, threads: int, arguments: Namespace) -> d
     print("".join(f"{t:>20}" for t in ("", "of it draw", "ours", "bare", "typical", "ours / bare", "typical / ours")))
     for draw in ("uniform", "weighted"):
         ours, usual, least = times[f"ours {draw}"], times[f"typical {draw}"], times["bare"]
-        cells = [spread(times[f"draw {draw}"], 3), *map(spread, (ours, least, usual)), ratio(ours, least)]
-        print("".join(f"{cell:>20}" for cell in (draw, *cells, ratio(usual, ours))), flush=True)
+        cells = [spread(times[f"draw {draw}"], 3), *map(spread, (ours, least, usual)), spread(ratios(ours, least))]
+        print("".join(f"{cell:>20}" for cell in (draw, *cells, spread(ratios(usual, ours)))), flush=True)
     whole = filter_race(train, network, few)
     print(f"whole epochs: plain {spread(whole['plain'])}, prejudice model {spread(whole['filtered'])}, "
-          f"{ratio(whole['filtered'], whole['plain'])} times a plain one\nfiltering for it: "
-          f"{ratio(whole['filter'], whole['plain'])} plain epochs, keeps {whole['kept'][0]:.0%}")  # fmt: skip
+          f"{spread(ratios(whole['filtered'], whole['plain']))} times a plain one\nfiltering for it: "
+          f"{spread(ratios(whole['filter'], whole['plain']))} plain epochs, keeps {whole['kept'][0]:.0%}")  # fmt: skip
     print(f"{'images':>10}" + "".join(f"{name:>15}" for name in PER_SAMPLE) + "  (us per image); memory / images")
     sizes = {}
     for size in arguments.sizes:
@@ -203,8 +153,7 @@ def main(argv: list[str]) -> int:
         "steps": arguments.steps,
         "images": "real" if arguments.data_dir else "synthetic",
     }
-    with HISTORY.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"machine": about, "settings": settled, "results": results}) + "\n")
+    remember("epoch", about, settled, results)
     print(f"\n{time.perf_counter() - start:.0f} s; appended to {HISTORY}")
     return 0
 
