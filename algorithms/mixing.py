@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 def mix(x: Tensor, permutation: Tensor, lam: float) -> Tensor:
     """lam * x + (1 - lam) * x[permutation], along the first dimension."""
-    return x if lam == 1 else lam * x + (1 - lam) * x[permutation]
+    return x if lam == 1 else torch.lerp(x[permutation], x, lam)
 
 
 def mixup(

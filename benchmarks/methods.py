@@ -48,6 +48,9 @@ from models.registry import Network, networks
 from utils.cli import Parser, number
 from utils.errors import RunError
 
+WARM_UP = 4
+"""Times that a method trains its first epoch before it is measured, so that its filters have something to find."""
+
 DISTINCT = 8
 """Prepared batches of a size, so that the floor's images are not always in the processor's cache."""
 
@@ -103,10 +106,11 @@ def floor(task: Task, passes: list[Pass]) -> Run:
 
 
 def prepared(task: Task, name: str) -> Method:
-    """The method with a warm-up, if it has one, of a single epoch, which is over."""
+    """The method with a warm-up, if it has one, of a single epoch, which is over; it has learnt a little."""
     hparams = {"warmup": 1} if hasattr(methods[name].Hparams, "warmup") else {}
     method = methods[name](replace(task, stage=name, noise_rate=0.2), methods[name].Hparams(**hparams))
-    epoch(method, 0)()
+    for _ in range(WARM_UP):
+        epoch(method, 0)()
     return method
 
 
