@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models import registry
-from models.registry import build_network, networks
+from models.registry import Network, build_network, networks
 from utils.errors import RunError
 
 SHAPE = (3, 32, 32)
@@ -24,6 +24,11 @@ def outputs(network, images):
 
 
 @pytest.mark.parametrize("name", networks)
+def test_a_network_leaves_precision_to_its_base(name):
+    assert networks[name].extract is Network.extract
+
+
+@pytest.mark.parametrize("name", ["CONV", "MLP", "ResNet20"])
 def test_only_training_passes_are_in_reduced_precision_and_results_are_float32(name, images):
     network = build_network(name, SHAPE, 10)
     exact = outputs(network, images)
