@@ -15,6 +15,7 @@ from algorithms.arguments import parse_arguments, resolve
 from algorithms.config import RunConfig
 from algorithms.listing import listing
 from algorithms.pipeline import run
+from algorithms.precision import settle
 from algorithms.presets import with_presets
 from utils import distributed
 from utils.cli import run_script, show_log
@@ -41,7 +42,7 @@ def train_all(argv: list[str]) -> None:
     arguments, presets, notes = distributed.from_writer(with_presets, arguments)
     for line in notes:
         print(f"preset for {line}")
-    config = replace(resolve(arguments), presets=presets)
+    config = settle(replace(resolve(arguments), presets=presets))
     results = [
         train(replace(config, data=replace(config.data, seed=config.data.seed + k))) for k in range(arguments.indep_run)
     ]

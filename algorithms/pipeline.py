@@ -16,7 +16,6 @@ from torch import Tensor
 from algorithms.base import Method, methods
 from algorithms.config import RunConfig, StageConfig
 from algorithms.losses import as_probabilities
-from algorithms.precision import settle
 from algorithms.selection import Selection
 from algorithms.task import Task, over_split
 from algorithms.trainer import Evaluator, Record, fit
@@ -25,7 +24,7 @@ from data.noise import expected_rate
 from data.split import Dataset, Split
 from utils import plots
 from utils.criteria import CRITERIA, best_epoch
-from utils.distributed import from_writer, world, writer_first
+from utils.distributed import from_writer, is_writer, world, writer_first
 from utils.errors import RunError
 from utils.files import load_tensors, read_json, save_tensors, write_json
 from utils.logbook import environment, log_file, peak_memory, tensorboard
@@ -51,7 +50,6 @@ def run(config: RunConfig, watch: Watch = lambda records: None) -> dict[str, Any
     Raises:
         RunError: the folder holds another run, data are missing or damaged, or training diverged.
     """
-    config = settle(config)
     folder = RunFolder(config.folder)
     with folder.locked(wait=config.trial):
         finished = from_writer(folder.start, config.arguments(), config.overwrite)

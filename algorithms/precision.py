@@ -4,6 +4,7 @@ import logging
 import statistics
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from filelock import FileLock
 from algorithms.config import RunConfig
 from algorithms.task import StageSettings, Task
 from data.load import load_dataset
+from utils.distributed import from_writer, world, writer_first
 from utils.files import read_json, write_json
 from utils.logbook import device_name
 
@@ -29,46 +31,51 @@ def settle(config: RunConfig) -> RunConfig:
     What was measured stays in `precision.json` in the log folder, so that the same command means the same tomorrow;
     without that file it is measured again.
     """
-    if all(stage.settings.amp != "auto" for stage in config.stages):
-        return config
-    path = config.log_dir / "precision.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picks: dict[str, str] = {}
     stages = []
-    with FileLock(path.with_suffix(".lock")):
-        known = read_json(path) if path.exists() else {}
-        for stage in config.stages:
-            settings = stage.settings
-            if settings.amp == "auto":
-                case = _case(config, settings)
-                if case not in known:
-                    known[case] = race(config, settings)
-                    write_json(path, known)
-                if case not in picks:
-                    picks[case] = pick(known[case])
-                    times = ", ".join(f"{amp} {1e3 * seconds:.1f} ms" for amp, seconds in known[case].items())
-                    log.info("--amp auto: %s for %s (a step: %s)", picks[case], case, times)
-                settings = replace(settings, amp=picks[case])
-            stages.append(replace(stage, settings=settings))
+    for stage in config.stages:
+        settings = stage.settings
+        if settings.amp == "auto":
+            settings = replace(settings, amp=_pick(_seconds(config, settings)))
+        stages.append(replace(stage, settings=settings))
     return replace(config, stages=tuple(stages))
 
 
-def pick(seconds: dict[str, float]) -> str:
+def _seconds(config: RunConfig, settings: StageSettings) -> dict[str, float]:
+    """What a race measured, if not now then before."""
+    path = config.log_dir / "precision.json"
+    model = f"compiled {settings.model}" if settings.compile else settings.model
+    where = f"{world()} x {device_name(config.device)} with {torch.get_num_threads()} threads"
+    case = f"{model} on {config.dataset_name} in batches of {settings.batch_size}, {where}"
+    seconds = from_writer(_known, path).get(case)
+    if seconds is None:
+        seconds = from_writer(_keep, path, case, race(config, settings))
+        times = ", ".join(f"{amp} {1e3 * each:.1f} ms" for amp, each in seconds.items())
+        log.info("--amp auto: %s for %s (a step: %s)", _pick(seconds), case, times)
+    return seconds
+
+
+def _pick(seconds: dict[str, float]) -> str:
     """The fastest precision, if it is `WORTH` leaving float32 ("off")."""
     best = min(seconds, key=seconds.__getitem__)
     return best if seconds["off"] >= WORTH * seconds[best] else "off"
 
 
-def _case(config: RunConfig, settings: StageSettings) -> str:
-    """What a race's outcome holds for."""
-    model = f"compiled {settings.model}" if settings.compile else settings.model
-    where = f"{device_name(config.device)} with {torch.get_num_threads()} threads"
-    return f"{model} on {config.dataset_name} in batches of {settings.batch_size}, {where}"
+def _known(path: Path) -> dict[str, dict[str, float]]:
+    return read_json(path) if path.exists() else {}
+
+
+def _keep(path: Path, case: str, seconds: dict[str, float]) -> dict[str, float]:
+    """What holds from now on: these seconds, unless another run has measured the case in the meantime."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        known = {case: seconds} | _known(path)
+        write_json(path, known)
+    return known[case]
 
 
 def race(config: RunConfig, settings: StageSettings) -> dict[str, float]:
     """Median seconds of forward and backward passes by precision, in turns, on a throw-away network and real images."""
-    dataset = load_dataset(config.data)
+    dataset = writer_first(load_dataset, config.data)
     index = torch.arange(settings.batch_size) % len(dataset.train)
     task = Task(dataset.train, dataset.num_classes, config.device, settings, seed=0, stage="race")
     runners = {

@@ -16,6 +16,7 @@ from algorithms.base import methods
 from algorithms.config import STAGES, RunConfig, StageConfig, method_folder
 from algorithms.pairs import stages_of
 from algorithms.pipeline import run
+from algorithms.precision import settle
 from algorithms.presets import with_presets
 from algorithms.trainer import Record
 from utils import plots
@@ -127,7 +128,7 @@ class TrialRun:
         return f"{self.best_by} (oracle)" if self.criterion.oracle else self.best_by
 
     def config(self, values: dict[str, Any]) -> RunConfig:
-        config = resolve(argparse.Namespace(**{**vars(self.arguments), **values}))
+        config = settle(resolve(argparse.Namespace(**{**vars(self.arguments), **values})))
         config = replace(config, referee=self.referee, presets=self.presets, trial=True)
         return replace(config, overwrite=False, figures=False, result_dir=None)
 

@@ -29,20 +29,25 @@ def epoch(method: Method, number: int = 1) -> Run:
     return lambda: train_epoch(method, number, "benchmark")
 
 
-def seconds(run: Run) -> float:
-    """With one thread those that the processor worked, which others on a busy machine do not add to; else elapsed."""
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+def seconds(run: Run, clock: Callable[[], float] = time.perf_counter) -> float:
     start = clock()
     run()
     return clock() - start
 
 
-def race(contestants: dict[str, Run], turns: int, warm: int = 1) -> Times:
+def work_clock() -> Callable[[], float]:
+    """Seconds that this process worked, which a busy machine does not add to; with several threads those elapsed."""
+    return time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+
+
+def race(
+    contestants: dict[str, Run], turns: int, warm: int = 1, clock: Callable[[], float] = time.perf_counter
+) -> Times:
     """Seconds of every turn, after `warm` untimed ones; every other round goes in reverse order."""
     times: Times = {name: [] for name in contestants}
     for turn in range(warm + turns):
         for name in list(contestants)[:: -1 if turn % 2 else 1]:
-            times[name].append(seconds(contestants[name]))
+            times[name].append(seconds(contestants[name], clock))
     return {name: values[warm:] for name, values in times.items()}
 
 

@@ -6,7 +6,8 @@ An epoch of a method, with its scoring passes, mixtures and tables, takes turns 
 backward and optimiser passes over as many images, in the same modes, with cross entropy and nothing else, on batches
 that are floats in memory already. The passes are counted while the method runs. Each method has a fresh process, whose
 memory beyond that of the training images and of a network's bare step is shown. Every result is also appended to
-`benchmarks/history.jsonl` and compared with the last one of the same machine.
+`benchmarks/history.jsonl` and compared with the last one of the same machine. With one thread, seconds are those that
+the process worked: a busy machine hardly changes them.
 """
 
 import os
@@ -43,6 +44,7 @@ from benchmarks.measuring import (
     ratios,
     remember,
     spread,
+    work_clock,
 )
 from models.registry import Network, networks
 from utils.cli import Parser, number
@@ -124,7 +126,7 @@ def measure(name: str, network: str, amp: str, size: int, turns: int, threads: i
     with counting() as passes:
         epoch(method)()
     taken = peak_memory() - before
-    times = race({"ours": epoch(method), "floor": floor(task, passes)}, turns)
+    times = race({"ours": epoch(method), "floor": floor(task, passes)}, turns, clock=work_clock())
     learnt = sum(each.rows for each in passes if each.learns)
     return {
         **times,

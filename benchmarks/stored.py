@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from algorithms.task import over_split
-from benchmarks.contestants import BATCH, Run, Slice, tasks
-from benchmarks.epoch import epoch, machine, peak_memory, prepare, race, ratio, seconds, spread
+from benchmarks.contestants import BATCH, Slice, tasks
+from benchmarks.measuring import Run, epoch, machine, peak_memory, prepare, race, ratios, seconds, spread
 from data.augment import CROPPED_FLIPPED
 from data.split import Split
 from data.store import CHUNK, Images, open_store, write_store
@@ -127,7 +127,7 @@ def main(argv: list[str]) -> int:
                 print(f"read {name}: {batch / statistics.median(times[name]):.0f} MB/s")
             milliseconds = {name: spread([1e3 * value for value in values]) for name, values in times.items()}
             print(f"{arguments.network}, ms per batch of {BATCH}: {milliseconds}")
-            print(f"rate from the file / from memory: {ratio(times['memory'], times['file'])}")
+            print(f"rate from the file / from memory: {spread(ratios(times['memory'], times['file']))}")
             trained, whole, taken = fresh.submit(memory, path, arguments.network, arguments.steps, threads).result()
             print(f"peak memory: {trained / 1e6:.0f} MB training and scoring, {whole / 1e6:.0f} MB after a pass over "
                   f"all {megabytes / 1e3:.1f} GB ({megabytes / taken:.0f} MB/s)")  # fmt: skip
