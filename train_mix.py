@@ -18,7 +18,7 @@ from algorithms.pipeline import run
 from algorithms.precision import settle
 from algorithms.presets import with_presets
 from utils import distributed
-from utils.cli import run_script, show_log
+from utils.cli import command_line, run_script, show_log
 from utils.cpu import keep_freed_memory, use_threads
 from utils.results import mass_table, result_table, seeds_table
 
@@ -51,11 +51,12 @@ def train_all(argv: list[str]) -> None:
         print(f"\nseeds {results[0]['seed']} to {results[-1]['seed']}, accuracy in %\n{seeds_table(results)}")
     if config.alg != "vanilla":
         data = config.data
-        print(
-            "\nThe baseline to compare with: python train_mix.py --alg vanilla "
-            f"--dataset {data.dataset} --data_dir {data.data_dir} --bratio {data.bratio} --nratio {data.nratio} "
-            f"--seed {arguments.seed}"
-        )
+        chosen = {"dataset": data.dataset, "data_dir": data.data_dir, "bratio": data.bratio, "nratio": data.nratio}
+        chosen |= asdict(data.options) | {"seed": arguments.seed}
+        flags = [
+            part for name, value in chosen.items() if value not in (None, "") for part in (f"--{name}", str(value))
+        ]
+        print(f"\nThe baseline to compare with: {command_line('train_mix.py', ['--alg', 'vanilla', *flags])}")
 
 
 def train(config: RunConfig) -> dict:

@@ -21,7 +21,7 @@ from data.load import DataSettings
 from data.registry import Defaults, datasets
 from models.registry import networks
 from utils import distributed
-from utils.cli import Parser, existing_file, milestones, number, truth
+from utils.cli import Parser, declared_values, existing_file, flag_of, milestones, number, truth
 from utils.criteria import CRITERIA, DEFAULT
 from utils.errors import UsageError
 
@@ -119,7 +119,7 @@ def _add_options(parser: Parser, dataset: str) -> None:
     declared = dataclasses.fields(datasets[dataset].options)
     group = parser.add_argument_group(f"options of {dataset}") if declared else parser
     for option in declared:
-        details = _flag(option)
+        details = flag_of(option)
         group.add_argument(f"--{option.name}", **details)
     for other in datasets:
         for option in dataclasses.fields(datasets[other].options):
@@ -140,7 +140,7 @@ def _add_hparams(parser: Parser, stages: list[type[Method]]) -> None:
     for position, method in enumerate(stages):
         group = parser.add_argument_group(f"hyper-parameters of {method.name}")
         for declared in dataclasses.fields(method.Hparams):
-            details = _flag(declared)
+            details = flag_of(declared)
             flags = hparam_flags(stages, position, declared.name)
             if declared.name not in flags:
                 hint = f"several stages have it; say --first.{declared.name} or --second.{declared.name}."
@@ -155,18 +155,6 @@ def _add_hparams(parser: Parser, stages: list[type[Method]]) -> None:
                 parser.elsewhere.setdefault(
                     f"--{declared.name}", f"a hyper-parameter of {other}, which --alg {chosen} does not use."
                 )
-
-
-def _flag(declared: dataclasses.Field) -> dict[str, Any]:
-    """What `add_argument` takes for a declared hyper-parameter or option; it is absent from the result if not given."""
-    about, kind = declared.metadata, type(declared.default)
-    types = {bool: truth, str: str}
-    return {
-        "type": types[kind] if kind in types else number(kind, low=about["low"], high=about["high"]),
-        "choices": about["choices"],
-        "help": f"{about['help']} (default: {declared.default})",
-        "default": argparse.SUPPRESS,
-    }
 
 
 def _add_run(group: Any) -> None:
@@ -240,10 +228,10 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
     for name, reason in IGNORED.items():
         if given[name] is not None:
             log.info("--%s has no effect: %s", name, reason)
-    if recipe.num_classes is not None and arguments.num_classes not in (None, recipe.num_classes):
+    if arguments.num_classes not in (None, recipe.num_classes):
+        classes = "the classes that its files have" if recipe.num_classes is None else f"{recipe.num_classes} classes"
         raise UsageError(
-            f"--num_classes {arguments.num_classes}: {arguments.dataset} has {recipe.num_classes} classes. "
-            "The flag is not needed."
+            f"--num_classes {arguments.num_classes}: {arguments.dataset} has {classes}. The flag is not needed."
         )
     device = pick_device(arguments.gpu)
     if device.type == "cuda":
@@ -301,12 +289,12 @@ def data_settings(arguments: argparse.Namespace) -> DataSettings:
         clean_valid=arguments.clean_valid,
         seed=arguments.seed,
         augment=augment,
-        options=_declared(recipe.options, vars(arguments)),
+        options=declared_values(recipe.options, vars(arguments)),
     )
 
 
 def _stage(method: type[Method], given: dict[str, Any], defaults: Defaults, stage: str, selector: bool) -> StageConfig:
-    hparams = _declared(method.Hparams, given, f"{stage}.")
+    hparams = declared_values(method.Hparams, given, f"{stage}.")
     settings = method.stage_settings(_settings(given, defaults, stage, selector), hparams)
     return StageConfig(method.name, hparams, settings)
 
@@ -318,16 +306,6 @@ def _referee(given: dict[str, Any], defaults: Defaults) -> StageConfig:
     short = min(settings.epochs, REFEREE_EPOCHS)
     settings = dataclasses.replace(settings, epochs=short, amp="off", compile=False)  # it judges every precision alike
     return StageConfig(prejudice.name, prejudice.Hparams(), settings)
-
-
-def _declared(cls: type, given: dict[str, Any], *prefixes: str) -> Any:
-    """An instance of a class of declared values, from the flags given; those with a later prefix win."""
-    values = {}
-    for declared in dataclasses.fields(cls):
-        for prefix in ("", *prefixes):
-            if given.get(prefix + declared.name) is not None:
-                values[declared.name] = given[prefix + declared.name]
-    return cls(**values)
 
 
 def _settings(given: dict[str, Any], defaults: Defaults, stage: str | None, selector: bool) -> StageSettings:

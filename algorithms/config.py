@@ -20,7 +20,8 @@ def dataset_name(data: DataSettings) -> str:
 
 
 def ratios(data: DataSettings) -> str:
-    return f"{data.nratio}_{data.bratio}"
+    """Noise and bias ratio, as in the names of folders; "given" where the files have the bias that they have."""
+    return f"{data.nratio}_{'given' if data.bratio is None else data.bratio}"
 
 
 def method_folder(log_dir: Path, data: DataSettings, alg: str) -> Path:

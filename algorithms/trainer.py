@@ -21,7 +21,7 @@ from utils.criteria import refereed_accuracies
 from utils.distributed import bars_off, from_writer, seed_all
 from utils.errors import RunError
 from utils.files import load_tensors, save_tensors
-from utils.metrics import GROUPS, fraction, group_accuracies
+from utils.metrics import fraction, group_accuracies, group_counts
 from utils.profiling import tracing
 from utils.seeds import derive
 
@@ -65,7 +65,7 @@ class Evaluator:
 
     def kept(self, subset: Tensor) -> dict[str, int]:
         """How many samples of each group a training subset holds; for the log only."""
-        return {name: int((self.groups[subset] == g).sum()) for g, name in enumerate(GROUPS)}
+        return group_counts(self.groups[subset])
 
 
 def fit(

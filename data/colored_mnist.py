@@ -1,107 +1,91 @@
-"""Colored MNIST with the recipe of the DENEB authors (their generator was published with PGD, ICLR 2023).
+"""Colored MNIST: MNIST digits in colour on black, with the recipe of the DENEB authors or in the Disen colours.
 
-The first 54,000 training digits are for training, the last 6,000 for validation, equally biased. An image is
-conflicting with probability `bratio`, its colour then uniform over the other nine; in the test split every colour is
-equally likely (conflicting with probability 0.9). The authors' generator is unseeded; ours always draws the same data.
+Three data sets go by this name. The DENEB authors' `.pt` files have the palette "pgd" (their generator was published
+with PGD, ICLR 2023), the Disen folders have ten rainbow colours, and LfF has a third palette, which is not here. Ours
+is drawn as `data/mnist.py` tells; the authors' generator is unseeded, ours always draws the same data.
 """
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torchvision.datasets import MNIST
+from torch import Tensor
 
 from data.augment import DIGITS
-from data.coloring import colorize, draw_bias_labels
-from data.layouts import pt_files, read_disen, read_pt, write_pt
-from data.registry import Defaults, NoOptions, dataset
-from data.split import Clean, Source
-from utils.errors import RunError
-from utils.files import save_tensors
-from utils.seeds import numpy_generator
+from data.coloring import PALETTES, colorize
+from data.layouts.choice import Candidate, cached, first_there
+from data.layouts.disen import disen_root, percent_folder, read_disen
+from data.layouts.pt import pt_files, read_pt
+from data.mnist import CLASSES, Digits, biased, read_mnist
+from data.registry import Defaults, dataset, option
+from data.split import Source
 
 log = logging.getLogger(__name__)
 
 NAME = "colored_mnist"
-CLASSES = tuple("0123456789")
 COLOR_JITTER = 1e-4
-TRAIN_SIZE = 54_000
-TEST_CONFLICTING = 0.9
 
-Digits = tuple[np.ndarray, np.ndarray]
-"""Grey images, uint8 [N, 28, 28], and their labels, int64 [N]."""
+
+@dataclass(frozen=True)
+class Options:
+    palette: str = option(
+        "auto",
+        choices=("auto", *PALETTES),
+        help="pgd: colours of the authors' .pt files; rainbow: those of the Disen folders; auto: of what is found, "
+        "pgd if nothing is",
+    )
+    data_seed: int = option(0, low=0, help="of the colours drawn; files of others are taken with 0 only")
 
 
 @dataset(
     NAME,
     10,
     Defaults(model="CONV", epochs=100, batch_size=256, lr=0.01, lr_decay_opt="30", bratio=0.01, nratio=0.0),
+    options=Options,
     transforms=DIGITS,
 )
-def colored_mnist(data_dir: Path, bratio: float, options: NoOptions) -> Source:
+def colored_mnist(data_dir: Path, bratio: float, options: Options) -> Source:
     """MNIST digits, each class with its own colour (60,000 + 10,000 images, 28x28)
 
     Taken from the first that is there: the authors' `.pt` files, the Disen folders, our own cache, MNIST itself.
     """
-    authors = pt_files(data_dir / NAME, NAME, bratio)
-    percent = f"{bratio * 100:g}"
-    cached = pt_files(data_dir / NAME / "generated", NAME, bratio)
-    if authors[0].is_file():
-        return read_pt(*authors, CLASSES)
-    if (data_dir / "cmnist" / f"{percent}pct").is_dir():
-        return read_disen(data_dir / "cmnist", percent, CLASSES)
-    if cached[0].is_file() and cached[1].is_file():
-        return read_pt(*cached, CLASSES)
-    source = generate(*_mnist(data_dir, [authors[0], data_dir / "cmnist" / f"{percent}pct"]), bratio)
-    try:
-        for path, content in zip(cached, write_pt(source, *cached), strict=True):
-            save_tensors(path, content)
-    except OSError as error:
-        log.warning("Colored MNIST is not cached (%s); it will be generated again next time.", error)
-    return source
+    palettes = tuple(PALETTES) if options.palette == "auto" else (options.palette,)
+    seed, root, percent = options.data_seed, disen_root(data_dir, NAME), percent_folder(bratio)
+
+    def from_pt(palette: str) -> Candidate:
+        variant = variant_of(palette, seed)
+        files = pt_files(data_dir / NAME, f"{NAME}{variant}", bratio)
+        return files[0], lambda: read_pt(*files, CLASSES, variant=variant)
+
+    candidates = [from_pt(palette) for palette in palettes]
+    if "rainbow" in palettes and seed == 0:
+        note = ", rainbow palette"
+        disen = root / percent, lambda: read_disen(root, percent, CLASSES, variant=variant_of("rainbow", 0), note=note)
+        candidates.append(disen)
+    elif (root / percent).exists():
+        log.info("%s is not used: it has the rainbow palette and is no draw of ours", root / percent)
+    source = first_there(candidates)
+    if source is not None:
+        return source
+
+    def from_mnist() -> Source:
+        return generate(read_mnist(data_dir, "Colored MNIST", [path for path, _ in candidates]), bratio, palette, seed)
+
+    palette = palettes[0]
+    return cached(NAME, data_dir / NAME / "generated", bratio, CLASSES, variant_of(palette, seed), from_mnist)
 
 
-def generate(train: Digits, test: Digits, bratio: float) -> Source:
+def variant_of(palette: str, seed: int) -> str:
+    """What is added to the name of a file that the authors do not have."""
+    return ("" if palette == "pgd" else f"_{palette}") + (f"_seed{seed}" if seed else "")
+
+
+def generate(digits: tuple[Digits, Digits], bratio: float, palette: str = "pgd", seed: int = 0) -> Source:
     """Colours MNIST's training and test digits."""
 
-    def split(name: str, images: np.ndarray, labels: np.ndarray, conflicting: float) -> Clean:
-        generator = numpy_generator(0, NAME, name)
-        bias = draw_bias_labels(labels, conflicting, generator)
-        return Clean(
-            colorize(images, bias, "pgd", COLOR_JITTER, generator), torch.from_numpy(labels), torch.from_numpy(bias)
-        )
+    def paint(gray: np.ndarray, bias: np.ndarray, generator: np.random.Generator) -> Tensor:
+        return colorize(gray, bias, palette, COLOR_JITTER, generator)
 
-    (images, labels), size = train, TRAIN_SIZE
-    return Source(
-        train=split("train", images[:size], labels[:size], bratio),
-        valid=split("valid", images[size:], labels[size:], bratio),
-        test=split("test", *test, TEST_CONFLICTING),
-        class_names=CLASSES,
-        origin="generated from MNIST",
-    )
-
-
-def _mnist(data_dir: Path, also_tried: list[Path]) -> tuple[Digits, Digits]:
-    """MNIST's training and test images and labels, downloaded by torchvision if they are not under `data_dir`."""
-    raw = data_dir / "MNIST" / "raw"
-    places = "; ".join(str(path) for path in [*also_tried, raw])
-    try:
-        parts = [MNIST(str(data_dir), train=train, download=not _is_here(raw)) for train in (True, False)]
-    except Exception as error:  # torchvision raises what urllib, gzip and its own parser raise
-        reason = str(error).strip().splitlines()[0].rstrip(":") if str(error).strip() else repr(error)
-        raise RunError(
-            f"no Colored MNIST and no MNIST: looked at {places}. The download failed or a file is damaged ({reason}). "
-            f"Put MNIST's four files (train-images-idx3-ubyte ...) into {raw}, choose another --data_dir, or use the "
-            "embedded data set, which needs no files: --dataset colored_digits."
-        ) from error
-    arrays = [(part.data.numpy(), part.targets.numpy()) for part in parts]
-    for (images, labels), size in zip(arrays, (60_000, 10_000), strict=True):
-        if images.shape != (size, 28, 28) or len(labels) != size:
-            raise RunError(f"{raw}: expected {size} images of 28x28 and their labels, found {images.shape}.")
-    return arrays[0], arrays[1]
-
-
-def _is_here(raw: Path) -> bool:
-    stems = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-    return all((raw / f"{stem}-ubyte").is_file() for stem in stems)
+    origin, variant = f"generated from MNIST, {palette} palette, seed {seed}", variant_of(palette, seed)
+    return biased(digits, bratio, paint, NAME, seed, origin=origin, variant=variant)

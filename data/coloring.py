@@ -30,9 +30,14 @@ def draw_bias_labels(labels: np.ndarray, conflicting: float, generator: np.rando
 
 
 def colorize(
-    gray: np.ndarray, bias_labels: np.ndarray, palette: str, jitter: float, generator: np.random.Generator
+    gray: np.ndarray,
+    bias_labels: np.ndarray,
+    palette: str,
+    jitter: float,
+    generator: np.random.Generator,
+    background: bool = False,
 ) -> Tensor:
-    """Colours grey images, the background stays black.
+    """Colours grey images: the digit, on black, or the background, with a white digit on it.
 
     Args:
         gray: uint8 [N, H, W].
@@ -48,6 +53,7 @@ def colorize(
     out = np.empty((*gray.shape, 3), np.uint8)
     for start in range(0, len(gray), 4096):  # bounds the float copies
         part = slice(start, start + 4096)
-        value = gray[part, :, :, None].astype(np.float32) * colors[part, None, None, :]
+        ink, color = gray[part, :, :, None].astype(np.float32), colors[part, None, None, :]
+        value = ink + (255 - ink) * color if background else ink * color
         np.rint(value.clip(0, 255), casting="unsafe", out=out[part])
     return torch.from_numpy(out).permute(0, 3, 1, 2)

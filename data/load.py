@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from data.noise import add_label_noise
 from data.registry import NoOptions, datasets
 from data.split import Annotations, Clean, Dataset, Source, Split
-from data.store import taken
 from utils.errors import RunError
 from utils.seeds import numpy_generator
 
@@ -21,7 +21,7 @@ class DataSettings:
 
     dataset: str
     data_dir: str
-    bratio: float
+    bratio: float | None
     nratio: float
     noise_type: str
     noise_style: str
@@ -58,10 +58,10 @@ def load_dataset(settings: DataSettings) -> Dataset:
 
     return Dataset(
         train=noisy(source.train),
-        valid=Split(valid.images, valid.labels, transform) if settings.clean_valid else noisy(valid),
+        valid=Split(valid.images, _best_known(valid), transform) if settings.clean_valid else noisy(valid),
         test=Split(test.images, test.labels, transform),
         annotations={
-            name: Annotations(clean.labels, clean.bias_labels)
+            name: Annotations(clean.truth, clean.bias_labels)
             for name, clean in (("train", source.train), ("valid", valid), ("test", test))
         },
         class_names=source.class_names,
@@ -75,7 +75,9 @@ def _check(source: Source, name: str) -> None:
         clean: Clean = getattr(source, split)
         if not len(clean.labels):
             raise RunError(f"{name}: the {split} split is empty.")
-        for what, labels, lowest in (("label", clean.labels, 0), ("bias label", clean.bias_labels, -1)):
+        for what, labels, lowest in (
+            ("label", clean.labels, 0), ("bias label", clean.bias_labels, -1), ("true label", clean.truth, -1)
+        ):  # fmt: skip
             low, high = int(labels.min()), int(labels.max())
             if low < lowest or high >= classes:
                 raise RunError(
@@ -93,10 +95,9 @@ def _halves(clean: Clean) -> tuple[Clean, Clean]:
     """Two halves of a split, shuffled and stratified by (label, bias label)."""
     shuffled = numpy_generator(0, "clean_valid").permutation(len(clean.labels))
     stratum = (clean.labels * 10_000 + clean.bias_labels).numpy()
-    order = shuffled[np.argsort(stratum[shuffled], kind="stable")]
+    order = torch.from_numpy(shuffled[np.argsort(stratum[shuffled], kind="stable")])
+    return clean.subset(order[::2]), clean.subset(order[1::2])
 
-    def take(rows: np.ndarray) -> Clean:
-        index = torch.from_numpy(rows)
-        return Clean(taken(clean.images, index), clean.labels[index], clean.bias_labels[index])
 
-    return take(order[::2]), take(order[1::2])
+def _best_known(clean: Clean) -> Tensor:
+    return torch.where(clean.truth < 0, clean.labels, clean.truth)

@@ -14,6 +14,7 @@ from utils.registry import Registry
 class Defaults:
     """Settings that belong to a data set; a flag given on the command line wins.
 
+    `bratio` is None where the files have the bias that they have.
     `first_epochs` is the length of a first stage (a selector) where it should differ from that of the final model.
     """
 
@@ -22,7 +23,7 @@ class Defaults:
     batch_size: int
     lr: float
     lr_decay_opt: str
-    bratio: float
+    bratio: float | None
     nratio: float
     first_epochs: int | None = None
     opt: str = "SGD"
@@ -45,14 +46,15 @@ class NoOptions:
     """Options of a data set that has none."""
 
 
-Build = Callable[[Path, float, Any], Source]
+Build = Callable[[Path, Any, Any], Source]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A registered data set.
 
-    build: from a data folder, a bias ratio and an instance of `options` to its three splits before label noise.
+    build: from a data folder, a bias ratio (None only if `defaults.bratio` is) and an instance of `options` to its
+        three splits before label noise.
     num_classes: None where only its files tell.
     transforms: by the names that `--augment` uses; the first one is the default.
     """

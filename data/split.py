@@ -8,7 +8,7 @@ from torch import Tensor
 
 from data.augment import Transform
 from data.store import Images, digest, taken
-from utils.metrics import GROUPS, group_index
+from utils.metrics import group_counts, group_index
 
 
 @dataclass(frozen=True)
@@ -60,22 +60,42 @@ class Annotations:
 
 @dataclass(frozen=True)
 class Clean:
-    """One split of a data set as it is stored, before label noise. All labels are the true ones."""
+    """One split of a data set as it is stored, before label noise is added.
+
+    images: uint8 [N, C, H, W], channels last in memory.
+    labels: int64 [N], as they are given.
+    bias_labels: int64 [N], -1 where unknown.
+    true_labels: int64 [N], -1 where unknown; None if the labels are the true ones.
+    """
 
     images: Images
     labels: Tensor
     bias_labels: Tensor
+    true_labels: Tensor | None = None
+
+    @property
+    def truth(self) -> Tensor:
+        return self.labels if self.true_labels is None else self.true_labels
+
+    def subset(self, index: Tensor) -> "Clean":
+        """The samples at `index` (int64 [K]), numbered anew from 0."""
+        true = None if self.true_labels is None else self.true_labels[index]
+        return Clean(taken(self.images, index), self.labels[index], self.bias_labels[index], true)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The three splits a data set's file returns, and where they came from."""
+    """The three splits a data set's file returns, and where they came from.
+
+    `variant` tells apart, in file names, what is not the data set as the authors have it: other colours, another seed.
+    """
 
     train: Clean
     valid: Clean
     test: Clean
     class_names: tuple[str, ...]
     origin: str
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,7 +127,7 @@ class Dataset:
                 "size": len(split),
                 "effective_nratio": _share(split.labels != notes.true_labels, noted),
                 "effective_bratio": _share(notes.bias_labels != notes.true_labels, judged & noted),
-                "groups": {group: int((groups == g).sum()) for g, group in enumerate(GROUPS)},
+                "groups": group_counts(groups),
                 "fingerprint": split.fingerprint(),
             }
         return out

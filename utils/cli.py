@@ -1,6 +1,7 @@
 """Argument parsing with bounds, errors that suggest the nearest name, and how a script ends."""
 
 import argparse
+import dataclasses
 import difflib
 import itertools
 import logging
@@ -95,6 +96,31 @@ def existing_file(text: str) -> Path:
     if not Path(text).is_file():
         raise argparse.ArgumentTypeError(f"there is no file {text!r}")
     return Path(text)
+
+
+def flag_of(declared: dataclasses.Field) -> dict[str, Any]:
+    """What `add_argument` takes for a declared value, a hyper-parameter or a data set's option.
+
+    Its metadata are `help`, `low`, `high` and `choices`. A flag not given is absent from the result.
+    """
+    about, kind = declared.metadata, type(declared.default)
+    types = {bool: truth, str: str}
+    return {
+        "type": types[kind] if kind in types else number(kind, low=about["low"], high=about["high"]),
+        "choices": about["choices"],
+        "help": about["help"] if declared.default == "" else f"{about['help']} (default: {declared.default})",
+        "default": argparse.SUPPRESS,
+    }
+
+
+def declared_values(cls: type, given: dict[str, Any], *prefixes: str) -> Any:
+    """An instance of a class of declared values, from the flags given; those with a later prefix win."""
+    values = {}
+    for declared in dataclasses.fields(cls):
+        for prefix in ("", *prefixes):
+            if given.get(prefix + declared.name) is not None:
+                values[declared.name] = given[prefix + declared.name]
+    return cls(**values)
 
 
 def command_line(script: str, argv: list[str]) -> str:

@@ -48,8 +48,8 @@ def read_json(path: Path) -> Any:
 
 @writer_only
 def save_tensors(path: Path, value: Any) -> None:
-    with replacing(path) as temporary:
-        torch.save(value, temporary)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        torch.save(value, file)  # given a path, torch would write the temporary name into the file
 
 
 def load_tensors(path: Path) -> Any:

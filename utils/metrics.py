@@ -16,6 +16,13 @@ def group_index(given: Tensor, true: Tensor, bias: Tensor) -> Tensor:
     return index.masked_fill((true < 0) | (bias < 0), -1)
 
 
+def group_counts(groups: Tensor) -> dict[str, int]:
+    """How many samples are in each of `GROUPS`, from their positions (int64 [N]), and how many in none we know of."""
+    counts = {name: int((groups == g).sum()) for g, name in enumerate(GROUPS)}
+    unknown = int((groups < 0).sum())
+    return counts | {"unknown": unknown} if unknown else counts
+
+
 def fraction(correct: Tensor, members: Tensor) -> float | None:
     """Share of `correct` among `members` (both bool [N]), None for an empty group."""
     total = int(members.sum())
@@ -23,14 +30,18 @@ def fraction(correct: Tensor, members: Tensor) -> float | None:
 
 
 def group_accuracies(predicted: Tensor, true: Tensor, bias: Tensor, num_classes: int) -> dict[str, float | None]:
-    """Unbiased, aligned, conflicting and worst class-by-bias-group accuracy of `predicted` (all int64 [N])."""
-    correct, known = predicted == true, bias >= 0
+    """Unbiased, aligned, conflicting and worst class-by-bias-group accuracy of `predicted` (all int64 [N]).
+
+    Samples whose true label is unknown (-1) count nowhere, those whose bias label is unknown in the first only.
+    """
+    correct, judged = predicted == true, true >= 0
+    known = judged & (bias >= 0)
     pair = (true * num_classes + bias)[known]
     size = torch.bincount(pair, minlength=num_classes**2)
     hits = torch.bincount(pair[correct[known]], minlength=num_classes**2)
     present = size > 0
     return {
-        "accuracy": fraction(correct, torch.ones_like(correct)),
+        "accuracy": fraction(correct, judged),
         "aligned": fraction(correct, known & (bias == true)),
         "conflicting": fraction(correct, known & (bias != true)),
         "worst_group": float((hits[present].double() / size[present]).min()) if present.any() else None,
@@ -52,13 +63,15 @@ def selection_quality(probability: np.ndarray, score: np.ndarray, group: np.ndar
         group: position in `GROUPS`, [N], -1 where unknown.
 
     Returns:
-        probability mass and share of samples per group, and the AUROC of the score for conflicting against aligned
-        among clean samples and for noisy against clean.
+        probability mass and share of samples per group (None where no sample's group is known), and the AUROC of the
+        score for conflicting against aligned among clean samples and for noisy against clean.
     """
     known, noisy, conflicting = group >= 0, group >= 2, group % 2 == 1
+    groups = list(enumerate(GROUPS)) if known.any() else []
+    nothing = dict.fromkeys(GROUPS)
     return {
-        "mass": {name: float(probability[group == g].sum()) for g, name in enumerate(GROUPS)},
-        "share": {name: float((group == g).mean()) for g, name in enumerate(GROUPS)},
+        "mass": nothing | {name: float(probability[group == g].sum()) for g, name in groups},
+        "share": nothing | {name: float((group == g).mean()) for g, name in groups},
         "auroc_conflicting": auroc(score, conflicting, known & ~noisy),
         "auroc_noisy": auroc(score, noisy, known),
     }

@@ -51,9 +51,9 @@ def score_histogram(folder: Path, score: np.ndarray, group: np.ndarray) -> None:
     figure = Figure(figsize=(6, 4))
     axis = figure.subplots()
     bins = np.linspace(score.min(), max(score.max(), score.min() + 1e-9), 50).tolist()
-    for g, name in enumerate(GROUPS):
+    for g, (name, color) in zip((*range(len(GROUPS)), -1), (COLORS | {"unknown": "#777777"}).items(), strict=True):
         if (group == g).any():
-            axis.hist(score[group == g], bins=bins, histtype="step", label=name, color=COLORS[name], linewidth=1.5)
+            axis.hist(score[group == g], bins=bins, histtype="step", label=name, color=color, linewidth=1.5)
     axis.set(xlabel="score (for DENEB the entropy in nats)", ylabel="training images", yscale="log")
     axis.legend(fontsize=8)
     _save(figure, folder / "score_by_group.png")

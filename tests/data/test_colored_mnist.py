@@ -8,19 +8,21 @@ import pytest
 import torch
 from PIL import Image
 
-from data import colored_mnist
+from data import colored_mnist, mnist
 from data.coloring import PALETTES
-from data.layouts import pt_files
+from data.layouts.pt import pt_files
 from data.load import DataSettings, load_dataset
-from data.registry import NoOptions, datasets
+from data.registry import datasets
 from utils.errors import RunError
 from utils.files import load_tensors
 
-SETTINGS = DataSettings("colored_mnist", "", 0.01, 0.1, "sym", "reference", clean_valid=False, seed=0)
+SETTINGS = DataSettings(
+    "colored_mnist", "", 0.01, 0.1, "sym", "reference", clean_valid=False, seed=0, options=colored_mnist.Options()
+)
 
 
-def build(data_dir, bratio=0.01):
-    return datasets["colored_mnist"].build(data_dir, bratio, NoOptions())
+def build(data_dir, bratio=0.01, **options):
+    return datasets["colored_mnist"].build(data_dir, bratio, colored_mnist.Options(**options))
 
 
 def digits_of(size, seed):
@@ -31,8 +33,8 @@ def digits_of(size, seed):
 @pytest.fixture
 def small_mnist(monkeypatch):
     """Stands for MNIST: 30 training digits, of which 20 are for training, and 10 test digits."""
-    monkeypatch.setattr(colored_mnist, "TRAIN_SIZE", 20)
-    monkeypatch.setattr(colored_mnist, "_mnist", lambda data_dir, tried: (digits_of(30, 0), digits_of(10, 1)))
+    monkeypatch.setattr(mnist, "TRAIN_SIZE", 20)
+    monkeypatch.setattr(colored_mnist, "read_mnist", lambda *arguments: (digits_of(30, 0), digits_of(10, 1)))
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def no_mnist(monkeypatch):
     def offline(*arguments, **settings):
         raise URLError("no network")
 
-    monkeypatch.setattr(colored_mnist, "MNIST", offline)
+    monkeypatch.setattr(mnist, "MNIST", offline)
 
 
 def put_authors_files(data_dir, size):
@@ -73,13 +75,13 @@ def put_disen_folders(data_dir, percent="1"):
 
 
 def test_the_first_source_that_is_there_is_taken(tmp_path, small_mnist):
-    assert build(tmp_path).origin == "generated from MNIST"
+    assert build(tmp_path).origin == "generated from MNIST, pgd palette, seed 0"
     cached = pt_files(tmp_path / "colored_mnist" / "generated", "colored_mnist", 0.01)
     content = load_tensors(cached[0])
     torch.save({**content, "origin": "our cache"}, cached[0])
     assert build(tmp_path).origin == "our cache"
     put_disen_folders(tmp_path)
-    assert build(tmp_path).origin == "Disen folders: cmnist/1pct"
+    assert build(tmp_path).origin == "Disen folders: cmnist/1pct, rainbow palette"
     put_authors_files(tmp_path, 3)
     source = build(tmp_path)
     assert source.origin == "authors' layout: colored_mnist_bias_0.01.pt"
@@ -90,14 +92,14 @@ def test_the_first_source_that_is_there_is_taken(tmp_path, small_mnist):
 def test_disen_folders_are_found_by_percent(tmp_path, no_mnist, bratio, percent):
     put_disen_folders(tmp_path, percent)
     source = build(tmp_path, bratio)
-    assert source.origin == f"Disen folders: cmnist/{percent}pct"
+    assert source.origin == f"Disen folders: cmnist/{percent}pct, rainbow palette"
     assert source.train.bias_labels.tolist() == [0, 2]
 
 
 def test_files_for_another_bias_ratio_are_not_taken(tmp_path, small_mnist):
     put_authors_files(tmp_path, 3)
     put_disen_folders(tmp_path)
-    assert build(tmp_path, 0.02).origin == "generated from MNIST"
+    assert build(tmp_path, 0.02).origin == "generated from MNIST, pgd palette, seed 0"
 
 
 def test_the_authors_training_file_without_its_test_file_is_an_error(tmp_path, small_mnist):
@@ -135,7 +137,7 @@ def test_mnist_is_downloaded_only_if_a_file_is_missing(tmp_path, monkeypatch):
         asked.append(download)
         raise URLError("no network")
 
-    monkeypatch.setattr(colored_mnist, "MNIST", record)
+    monkeypatch.setattr(mnist, "MNIST", record)
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for stem in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
@@ -164,7 +166,7 @@ def test_another_mnist_than_the_real_one_is_refused(tmp_path, monkeypatch):
         def __init__(self, root, train, download):
             self.data, self.targets = torch.zeros(100, 28, 28, dtype=torch.uint8), torch.zeros(100).long()
 
-    monkeypatch.setattr(colored_mnist, "MNIST", Short)
+    monkeypatch.setattr(mnist, "MNIST", Short)
     with pytest.raises(RunError, match=r"expected 60000 images of 28x28 and their labels, found \(100, 28, 28\)"):
         build(tmp_path)
 
@@ -192,13 +194,13 @@ def test_what_is_generated_is_the_same_every_time_and_from_the_cache(tmp_path, s
 @pytest.fixture
 def corners(monkeypatch):
     """3,000 + 1,000 training and 2,000 test digits, of which only a corner is coloured."""
-    monkeypatch.setattr(colored_mnist, "TRAIN_SIZE", 3000)
+    monkeypatch.setattr(mnist, "TRAIN_SIZE", 3000)
     return [(images[:, :2, :2], labels) for images, labels in (digits_of(4000, 0), digits_of(2000, 1))]
 
 
 @pytest.mark.parametrize("bratio", [0, 0.3, 1])
 def test_bias_ratio(corners, bratio):
-    source = colored_mnist.generate(*corners, bratio)
+    source = colored_mnist.generate(corners, bratio)
     for clean, wanted in ((source.train, bratio), (source.valid, bratio), (source.test, 0.9)):
         share = (clean.labels != clean.bias_labels).double().mean().item()
         assert share == pytest.approx(wanted, abs=4 * (wanted * (1 - wanted) / len(clean.labels)) ** 0.5)
@@ -206,7 +208,7 @@ def test_bias_ratio(corners, bratio):
 
 def test_the_last_training_digits_are_for_validation_and_all_wear_the_colour_of_their_bias_label(corners):
     (images, labels), test = corners
-    source = colored_mnist.generate(*corners, 0.3)
+    source = colored_mnist.generate(corners, 0.3)
     parts = {"train": (images[:3000], labels[:3000]), "valid": (images[3000:], labels[3000:]), "test": test}
     for name, (gray, wanted) in parts.items():
         clean = getattr(source, name)
@@ -225,7 +227,7 @@ def test_real_mnist(mnist_dir):
     assert first["test"]["effective_bratio"] == pytest.approx(0.9, abs=0.012)
     assert first["train"]["effective_nratio"] == pytest.approx(0.089, abs=0.004)
     assert first["test"]["effective_nratio"] == 0
-    assert first["origin"] == "generated from MNIST"
+    assert first["origin"] == "generated from MNIST, pgd palette, seed 0"
     assert (mnist_dir / "colored_mnist" / "generated" / "colored_mnist_bias_0.01.pt").is_file()
     (mnist_dir / "MNIST" / "raw").unlink()
     assert load_dataset(settings).summary() == first

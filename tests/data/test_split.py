@@ -78,7 +78,8 @@ def test_the_summary_leaves_unknown_samples_out():
     train = dataset_of([0, 1, 2, -1], [0, 2, -1, 1], [0, 1, 0, 1]).summary()["train"]
     assert train["effective_bratio"] == 0.5
     assert train["effective_nratio"] == pytest.approx(1 / 3)
-    assert list(train["groups"].values()) == [1, 1, 0, 0]
+    assert list(train["groups"].values()) == [1, 1, 0, 0, 2]
+    assert list(train["groups"])[-1] == "unknown"
     unknown = dataset_of([0, 1], [-1, -1], [0, 1]).summary()["train"]
     assert unknown["effective_bratio"] is None
     assert unknown["effective_nratio"] == 0
