@@ -14,8 +14,7 @@ from torch import Tensor
 
 from data.augment import BIASED_MNIST
 from data.coloring import colorize
-from data.layouts.choice import cached
-from data.layouts.pt import pt_files, read_pt
+from data.layouts.choice import cached, first_there, prepared
 from data.mnist import CLASSES, biased, read_mnist
 from data.registry import Defaults, dataset, option
 from data.split import Source
@@ -39,18 +38,19 @@ class Options:
 def biased_mnist(data_dir: Path, bratio: float, options: Options) -> Source:
     """ours: MNIST digits on a background in the colour of their class (60,000 + 10,000 images, 28x28)
 
-    Taken from the first that is there: the authors' `.pt` files, our own cache, MNIST itself.
+    Taken from the first that is there: `.pt` files, folders, our own cache, MNIST itself.
     """
     seed, variant = options.data_seed, f"_seed{options.data_seed}" if options.data_seed else ""
-    authors = pt_files(data_dir / NAME, f"{NAME}{variant}", bratio)
-    if authors[0].is_file():
-        return read_pt(*authors, CLASSES, variant=variant)
+    places = prepared(NAME, variant, data_dir, bratio, CLASSES)
+    source = first_there(places)
+    if source is not None:
+        return source
 
     def paint(gray: np.ndarray, bias: np.ndarray, generator: np.random.Generator) -> Tensor:
         return colorize(gray, bias, "rainbow", COLOR_JITTER, generator, background=True)
 
     def from_mnist() -> Source:
-        digits = read_mnist(data_dir, "biased MNIST", [authors[0]])
+        digits = read_mnist(data_dir, "biased MNIST", [path for path, _ in places])
         origin = f"generated from MNIST, coloured background (ours, not the authors' biased_mnist), seed {seed}"
         return biased(digits, bratio, paint, NAME, seed, origin=origin, variant=variant)
 

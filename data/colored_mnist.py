@@ -6,7 +6,7 @@ is drawn as `data/mnist.py` tells; the authors' generator is unseeded, ours alwa
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,7 @@ from torch import Tensor
 
 from data.augment import DIGITS
 from data.coloring import PALETTES, colorize
-from data.layouts.choice import Candidate, cached, first_there
-from data.layouts.disen import disen_root, percent_folder, read_disen
-from data.layouts.pt import pt_files, read_pt
+from data.layouts.choice import cached, first_there, prepared
 from data.mnist import CLASSES, Digits, biased, read_mnist
 from data.registry import Defaults, dataset, option
 from data.split import Source
@@ -51,29 +49,27 @@ def colored_mnist(data_dir: Path, bratio: float, options: Options) -> Source:
     Taken from the first that is there: the authors' `.pt` files, the Disen folders, our own cache, MNIST itself.
     """
     palettes = tuple(PALETTES) if options.palette == "auto" else (options.palette,)
-    seed, root, percent = options.data_seed, disen_root(data_dir, NAME), percent_folder(bratio)
-
-    def from_pt(palette: str) -> Candidate:
-        variant = variant_of(palette, seed)
-        files = pt_files(data_dir / NAME, f"{NAME}{variant}", bratio)
-        return files[0], lambda: read_pt(*files, CLASSES, variant=variant)
-
-    candidates = [from_pt(palette) for palette in palettes]
-    if "rainbow" in palettes and seed == 0:
-        note = ", rainbow palette"
-        disen = root / percent, lambda: read_disen(root, percent, CLASSES, variant=variant_of("rainbow", 0), note=note)
-        candidates.append(disen)
-    elif (root / percent).exists():
-        log.info("%s is not used: it has the rainbow palette and is no draw of ours", root / percent)
+    places = {
+        palette: prepared(NAME, variant_of(palette, options.data_seed), data_dir, bratio, CLASSES)
+        for palette in PALETTES
+    }
+    for palette in PALETTES:
+        for path, _ in places[palette]:
+            if palette not in palettes and path.exists():
+                log.info("%s is not used: it has the %s palette", path, palette)
+    # First both .pt files, then both folders: pairs of one kind, in the order of the palettes.
+    candidates = [place for kind in zip(*(places[palette] for palette in palettes), strict=True) for place in kind]
     source = first_there(candidates)
     if source is not None:
-        return source
+        palette = "rainbow" if "rainbow" in source.variant else "pgd"
+        return source if "palette" in source.origin else replace(source, origin=f"{source.origin}, {palette} palette")
 
     def from_mnist() -> Source:
-        return generate(read_mnist(data_dir, "Colored MNIST", [path for path, _ in candidates]), bratio, palette, seed)
+        digits = read_mnist(data_dir, "Colored MNIST", [path for path, _ in candidates])
+        return generate(digits, bratio, palettes[0], options.data_seed)
 
-    palette = palettes[0]
-    return cached(NAME, data_dir / NAME / "generated", bratio, CLASSES, variant_of(palette, seed), from_mnist)
+    variant = variant_of(palettes[0], options.data_seed)
+    return cached(NAME, data_dir / NAME / "generated", bratio, CLASSES, variant, from_mnist)
 
 
 def variant_of(palette: str, seed: int) -> str:

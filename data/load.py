@@ -40,7 +40,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
     recipe = datasets[settings.dataset]
     transform = recipe.transforms[settings.augment]
     source = recipe.build(Path(settings.data_dir), settings.bratio, settings.options)
-    _check(source, settings.dataset)
+    check(source, settings.dataset)
     valid, test = source.valid, source.test
     if settings.clean_valid:
         valid, test = _halves(test)
@@ -69,7 +69,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
     )
 
 
-def _check(source: Source, name: str) -> None:
+def check(source: Source, name: str) -> None:
     classes = len(source.class_names)
     for split in ("train", "valid", "test"):
         clean: Clean = getattr(source, split)

@@ -15,14 +15,18 @@ from utils.errors import RunError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path` and moves it there once the block has succeeded."""
+def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
+    """Yields a temporary path beside `path` and moves it there once the block has succeeded.
+
+    `durable` waits until the disk has it, which takes too long for one of thousands of small files.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        if durable:
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -108,3 +108,27 @@ def search_progress(path: Path, history: History, space: dict[str, list], title:
         axis.set_xticklabels(list(map(str, options)), fontsize=8)
     figure.suptitle(f"{title} of {len(ranked)} finished trials")
     _save(figure, path)
+
+
+def contact_sheet(path: Path, columns: dict[str, list[np.ndarray]], class_names: tuple[str, ...], title: str) -> None:
+    """A few images of each class side by side, one block of columns for each kind.
+
+    Args:
+        columns: by title, for every class in its order, uint8 [n, H, W, 3]; n may differ and be 0.
+    """
+    width = max(len(images) for rows in columns.values() for images in rows)
+    figure = Figure(figsize=(1 + 0.75 * width * len(columns), 0.6 + 0.75 * len(class_names)), layout="constrained")
+    figure.suptitle(title, fontsize=8, wrap=True)
+    for axis, (kind, rows) in zip(np.atleast_1d(figure.subplots(1, len(columns))), columns.items(), strict=True):
+        height, cell = rows[0].shape[1] + 2, rows[0].shape[2] + 2
+        sheet = np.full((len(class_names) * height, width * cell, 3), 255, np.uint8)
+        for row, images in enumerate(rows):
+            for column, image in enumerate(images):
+                sheet[row * height :, column * cell :][: height - 2, : cell - 2] = image
+        axis.imshow(sheet, interpolation="nearest")
+        axis.set_title(kind, fontsize=9)
+        axis.set_xticks([])
+        axis.set_yticks([(row + 0.5) * height for row in range(len(class_names))], class_names, fontsize=8)
+        axis.spines[:].set_visible(False)
+        axis.tick_params(length=0)
+    _save(figure, path)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data.layouts.disen import percent_folder
+from data.layouts.disen import disen_root, percent_folder, read_disen
 from data.layouts.pt import pt_files, read_pt, write_pt
 from data.split import Source
 from utils.errors import RunError
@@ -22,6 +22,16 @@ def first_there(candidates: Sequence[Candidate]) -> Source | None:
     for path, _ in there[1:]:
         log.info("%s is not used: %s comes first", path, there[0][0])
     return there[0][1]() if there else None
+
+
+def prepared(name: str, variant: str, data_dir: Path, bratio: float, class_names: tuple[str, ...]) -> list[Candidate]:
+    """The places of a set that has files for each ratio: the `.pt` and the folder of this ratio."""
+    files = pt_files(data_dir / name, f"{name}{variant}", bratio)
+    root, percent = disen_root(data_dir, f"{name}{variant}"), percent_folder(bratio)
+    return [
+        (files[0], lambda: read_pt(*files, class_names, variant=variant)),
+        (root / percent, lambda: read_disen(root, percent, class_names, variant=variant)),
+    ]
 
 
 def cached(

@@ -18,12 +18,18 @@ from data.layouts.images import images_below, read_images
 from data.split import Clean, Source
 from utils.errors import RunError
 
-ROOTS = {"colored_mnist": "cmnist", "corrupted_cifar": "cifar10c"}
-"""The authors' folder names where they are not those of the data sets."""
+ROOTS = {"colored_mnist_rainbow": "cmnist", "corrupted_cifar": "cifar10c"}
+"""The authors' folder names where they are not those of the data sets and variants."""
 
 
 def disen_root(data_dir: Path, name: str) -> Path:
+    """Where the folders of a data set are; `name` includes its variant."""
     return data_dir / ROOTS.get(name, name)
+
+
+def set_of_root(folder: str) -> str:
+    """The data set, with its variant, whose folders are in a folder of this name."""
+    return {root: name for name, root in ROOTS.items()}.get(folder, folder)
 
 
 def percent_folder(bratio: float) -> str:
@@ -31,16 +37,13 @@ def percent_folder(bratio: float) -> str:
     return f"{bratio * 100:g}pct"
 
 
-def read_disen(
-    root: Path, percent: str, class_names: tuple[str, ...], size: int = 0, variant: str = "", note: str = ""
-) -> Source:
+def read_disen(root: Path, percent: str, class_names: tuple[str, ...], size: int = 0, variant: str = "") -> Source:
     """Reads `root/PERCENT` (such as 1pct) and the test split that it shares with other ratios.
 
     A class folder or an align/conflict folder that contradicts a file's name is an error.
 
     Args:
         size: squashes every image to `size` x `size` pixels; 0 leaves them as they are.
-        note: what the log should say besides the place.
     """
     folder = root / percent
     valid = next((place for place in (folder / "valid", root / "valid") if place.is_dir()), folder / "valid")
@@ -48,8 +51,8 @@ def read_disen(
     for wanted in (folder / "align", folder / "conflict", valid, test):
         if not wanted.is_dir():
             raise RunError(
-                f"{wanted} is missing; expected align/, conflict/ and valid/ in {folder}, test/ in {root}. (Some READMEs "
-                "write conlict/; no loader looks for that.)"
+                f"{wanted} is missing; expected align/, conflict/ and valid/ in {folder}, test/ in {root}. "
+                "(Some READMEs write conlict/; no loader looks for that.)"
             )
     # Sorted together, not folder after folder: only then do positions in the names restore the order.
     train = images_below(folder / "align") + images_below(folder / "conflict")
@@ -58,7 +61,7 @@ def read_disen(
         valid=_read(images_below(valid), size),
         test=_read(images_below(test), size),
         class_names=class_names,
-        origin=f"Disen folders: {root.name}/{percent}{note}",
+        origin=f"Disen folders: {root.name}/{percent}",
         variant=variant,
     )
 

@@ -15,7 +15,7 @@ from utils.errors import RunError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
-def images_below(folder: Path) -> list[Path]:
+def images_below(folder: Path, needed: bool = True) -> list[Path]:
     """The images of a folder and its subfolders, by name and then by path; hidden files are no images.
 
     Names come first, so that names which begin with a position keep the order of a set that is spread over folders.
@@ -30,7 +30,7 @@ def images_below(folder: Path) -> list[Path]:
         for name in names
         if name.lower().endswith(SUFFIXES) and not name.startswith(".")
     ]
-    if not files:
+    if needed and not files:
         raise RunError(f"{folder} holds no .png or .jpg images.")
     return sorted(files, key=lambda path: (path.name, path))
 
