@@ -24,12 +24,12 @@ def images_below(folder: Path, needed: bool = True) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise RunError(f"cannot read the folder {error.filename}: {error.strerror}.")
 
-    files = [
-        Path(parent, name)
-        for parent, _, names in os.walk(folder, onerror=refuse, followlinks=True)
-        for name in names
-        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-    ]
+    files = []
+    for parent, inner, names in os.walk(folder, onerror=refuse, followlinks=True):
+        for link in (path for name in inner if (path := Path(parent, name)).is_symlink()):
+            if Path(parent).resolve().is_relative_to(link.resolve()):
+                raise RunError(f"the folder {link} is a link to a folder that it lies in. Remove it.")
+        files += [Path(parent, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
     if needed and not files:
         raise RunError(f"{folder} holds no .png or .jpg images.")
     return sorted(files, key=lambda path: (path.name, path))

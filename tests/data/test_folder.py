@@ -1,0 +1,276 @@
+"""The user's own images: splits, what the CSV adds, and one clear line for everything that can be wrong with them."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import train_mix
+from data.folder import Options
+from data.load import DataSettings, load_dataset
+from data.registry import datasets
+from utils.errors import RunError, UsageError
+from utils.files import read_json
+
+SPLITS = ("train", "valid", "test")
+
+
+def draw(path, size=(6, 4)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(list("/".join(path.parts[-3:]).encode())).integers(
+        0, 256, (size[1], size[0], 3), np.uint8
+    )
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Two classes: 40 and 20 images to train, 4 and 4 to validate, 6 and 6 to test."""
+    for split, counts in (("train", (40, 20)), ("valid", (4, 4)), ("test", (6, 6))):
+        for name, count in zip(("cat", "dog"), counts, strict=True):
+            for i in range(count):
+                draw(tmp_path / split / name / f"{i:02}.png")
+    return tmp_path
+
+
+def build(tree, annotations="", image_size=0, bratio=None):
+    return datasets["folder"].build(Path(tree), bratio, Options(str(annotations), image_size))
+
+
+def remove(folder):
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    folder.rmdir()
+
+
+def table(tree, text):
+    path = tree / "labels.csv"
+    path.write_text(text)
+    return path
+
+
+def test_folders_give_labels_and_nothing_else_is_known(tree):
+    source = build(tree)
+    assert source.class_names == ("cat", "dog")
+    assert [len(getattr(source, name).labels) for name in SPLITS] == [60, 8, 12]
+    assert source.train.labels.tolist() == [0] * 40 + [1] * 20
+    assert source.train.truth.tolist() == [-1] * 60
+    assert source.valid.truth.tolist() == [-1] * 8
+    assert source.test.truth.tolist() == source.test.labels.tolist() == [0] * 6 + [1] * 6
+    assert all((getattr(source, name).bias_labels == -1).all() for name in SPLITS)
+    assert "stratified" not in source.origin
+    wanted = np.asarray(Image.open(tree / "train/dog/03.png"))
+    assert torch.equal(source.train.images[43].permute(1, 2, 0), torch.from_numpy(wanted.copy()))
+
+
+def test_a_test_split_and_a_validation_split_are_held_out_by_class_and_the_log_says_so(tree):
+    remove(tree / "valid")
+    remove(tree / "test")
+    source = build(tree)
+    assert [torch.bincount(getattr(source, name).labels).tolist() for name in SPLITS] == [[29, 14], [3, 2], [8, 4]]
+    assert "test: a stratified fifth of the training images, whose folders are taken as true" in source.origin
+    assert "validation: a stratified tenth of the training images" in source.origin
+    assert source.test.truth.tolist() == source.test.labels.tolist()
+    assert source.valid.truth.unique().tolist() == [-1]
+    rows = [{image.numpy().tobytes() for image in getattr(source, name).images} for name in SPLITS]
+    assert sum(map(len, rows)) == len(set.union(*rows)) == 60
+    assert torch.equal(build(tree).test.images, source.test.images)
+
+
+def test_the_csv_tells_true_labels_biases_and_splits(tree):
+    remove(tree / "valid")
+    file = table(
+        tree,
+        "file,true_label,bias_label,split\n"
+        "train/cat/00.png,dog,cat,\ntrain/cat/01.png,,dog,valid\ntrain/dog/05.png,-1,-1,test\ntest/cat/00.png,dog,,\n",
+    )
+    source = build(tree, file)
+    assert [len(getattr(source, name).labels) for name in SPLITS] == [58, 1, 13]
+    train, valid, test = (getattr(source, name) for name in SPLITS)
+    assert (train.labels[0], train.truth[0], train.bias_labels[0]) == (0, 1, 0)
+    assert train.truth[1:].unique().tolist() == train.bias_labels[1:].unique().tolist() == [-1]
+    assert (valid.labels.tolist(), valid.truth.tolist(), valid.bias_labels.tolist()) == ([0], [-1], [1])
+    assert test.labels.tolist() == [1] + [0] * 6 + [1] * 6
+    assert test.truth.tolist() == [-1] + [1] + [0] * 5 + [1] * 6
+
+
+def test_columns_stand_in_any_order_and_may_be_missing(tree):
+    file = table(tree, "\ufefftrue_label,file\r\ndog,train/cat/02.png\r\n")
+    source = build(tree, file)
+    assert source.train.truth[2] == 1
+    assert source.train.bias_labels.unique().tolist() == [-1]
+
+
+def test_what_is_known_reaches_the_annotations_and_noise_is_added_to_given_labels(tree):
+    file = table(tree, "file,true_label,bias_label\ntrain/cat/00.png,dog,cat\ntrain/cat/01.png,cat,dog\n")
+    settings = DataSettings(
+        "folder", str(tree), None, 0.0, "sym", "exact", clean_valid=False, seed=0, options=Options(str(file))
+    )
+    dataset = load_dataset(settings)
+    assert dataset.train.labels[:2].tolist() == [0, 0]
+    assert dataset.annotations["train"].true_labels[:3].tolist() == [1, 0, -1]
+    train = dataset.summary()["train"]
+    assert (train["effective_nratio"], train["effective_bratio"]) == (0.5, 1.0)
+    assert train["groups"] == {
+        "aligned-clean": 0, "conflicting-clean": 1, "aligned-noisy": 0, "conflicting-noisy": 1, "unknown": 58
+    }  # fmt: skip
+
+
+def test_clean_validation_takes_true_labels_where_they_are_known(tree):
+    rows = "".join(f"test/cat/{i:02}.png,dog\n" for i in range(6))
+    settings = DataSettings(
+        "folder", str(tree), None, 0.0, "sym", "exact", clean_valid=True, seed=0,
+        options=Options(str(table(tree, "file,true_label\n" + rows))),
+    )  # fmt: skip
+    assert load_dataset(settings).valid.labels.tolist() == [1] * 6
+
+
+@pytest.mark.parametrize("size", [(6, 4), (9, 5)])
+def test_image_size_squashes_whatever_the_sizes_are(tree, size):
+    draw(tree / "train/cat/zz.jpg", size=size)
+    source = build(tree, image_size=8)
+    assert source.train.images.shape == (61, 3, 8, 8)
+    with Image.open(tree / "train/cat/zz.jpg") as image:
+        wanted = np.asarray(image.convert("RGB").resize((8, 8), Image.Resampling.BILINEAR))
+    assert torch.equal(source.train.images[40].permute(1, 2, 0), torch.from_numpy(wanted.copy()))
+
+
+def test_hidden_files_and_other_files_are_no_images(tree):
+    (tree / "train/cat/._00.png").write_bytes(b"metadata of a Macintosh")
+    (tree / "train/.cache").mkdir()
+    (tree / "train/cat/notes.txt").write_text("x")
+    assert len(build(tree).train.labels) == 60
+
+
+def test_linked_folders_and_deeper_ones_are_read(tree, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    draw(elsewhere / "deep/er/x.png")
+    (tree / "train/dog/more").symlink_to(elsewhere, target_is_directory=True)
+    assert len(build(tree).train.labels) == 61
+
+
+def damage(name, content):
+    return lambda tree: (tree / name).write_bytes(content)
+
+
+def no_permission(tree):
+    if os.geteuid() == 0:
+        pytest.skip("the administrator may read everything")
+    (tree / "train/cat").chmod(0)
+
+
+def loop(tree):
+    (tree / "train/cat/loop").symlink_to(tree / "train/cat", target_is_directory=True)
+
+
+def sixteen_bits(tree):
+    Image.fromarray(np.full((4, 6), 40_000, np.uint16)).save(tree / "train/cat/00.png")
+
+
+WRONG = {
+    "no train folder": (lambda tree: remove(tree / "train"), r"train is missing: wanted --data_dir DIR with"),
+    "one class": (lambda tree: remove(tree / "train/dog"), "train holds 1 folders; a folder per class is needed"),
+    "an empty class": (lambda tree: (tree / "train/owl").mkdir(), r"train/owl holds no images\. Remove the folder"),
+    "an empty valid": (lambda tree: remove(tree / "valid/cat") or remove(tree / "valid/dog"), "valid holds no .png"),
+    "no class folder": (lambda tree: draw(tree / "train/x.png"), r"train/x\.png: lies in no class folder; wanted"),
+    "a new class": (
+        lambda tree: draw(tree / "test/owl/x.png"), r"test/owl/x\.png: owl is no class of .*train \(cat, dog\)"
+    ),
+    "another size": (
+        lambda tree: draw(tree / "train/cat/x.png", size=(7, 4)),
+        r"differ in size: .*cat/x\.png is 7x4, .*cat/00\.png 6x4.*--image_size",
+    ),
+    "an empty file": (damage("train/cat/00.png", b""), r"cannot read the image .*train/cat/00\.png"),
+    "a text": (damage("valid/dog/01.png", b"hello"), r"cannot read the image .*valid/dog/01\.png"),
+    "half an image": (
+        lambda tree: (tree / "test/dog/01.png").write_bytes((tree / "test/dog/02.png").read_bytes()[:60]),
+        r"cannot read the image .*test/dog/01\.png",
+    ),
+    "a dangling link": (
+        lambda tree: (tree / "train/cat/y.png").symlink_to(tree / "gone"), r"cannot read the image .*y\.png"
+    ),
+    "no permission": (no_permission, r"cannot read the folder .*train/cat: Permission denied"),
+    "a loop of links": (loop, "cat/loop is a link to a folder that it lies in"),
+    "16 bits": (sixteen_bits, r"cannot read the image .*00\.png: a pixel has more than 8 bits"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_images_that_cannot_be_meant_end_in_one_line(tree, case):
+    change, message = WRONG[case]
+    change(tree)
+    with pytest.raises(RunError, match=message) as error:
+        build(tree)
+    assert "\n" not in str(error.value)
+
+
+WRONG_CSV = {
+    "no file column": ("name,true_label\n", r"line 1: the columns are name, true_label; wanted file and any of"),
+    "a column too many": ("file,label\n", r"line 1: the columns are file, label; wanted file and any of"),
+    "a column twice": ("file,split,split\n", "line 1: the columns are file, split, split; wanted"),
+    "empty": ("", "line 1: the columns are ; wanted file"),
+    "unknown file": ("file\ntrain/cat/77.png\n", r"line 2: no image 'train/cat/77\.png' in .*such as train/"),
+    "a file twice": ("file\ntrain/cat/00.png\ntrain/cat/00.png\n", r"line 3: train/cat/00\.png is there a second time"),
+    "true label": ("file,true_label\ntrain/cat/00.png,owl\n", r"line 2, true_label: 'owl' is no class; there are"),
+    "bias label": ("file,bias_label\ntrain/cat/00.png,1\n", r"line 2, bias_label: '1' is no class.*and -1"),
+    "split": ("file,split\ntrain/cat/00.png,dev\n", r"line 2: 'dev' is no split; there are train, valid, test"),
+    "a cell too few": ("file,true_label\ntrain/cat/00.png\n", r"line 2: wanted 2 cells"),
+    "a cell too many": ("file,true_label\ntrain/cat/00.png,cat,cat\n", r"line 2: wanted 2 cells"),
+    "not text": (b"file\n\xff\xfe\n", "cannot read --annotations .*codec"),
+    "a quote left open": ('file\n"train/cat/00.png\n', "cannot read --annotations .*unexpected end"),
+    "nothing left": (
+        "file,split\n" + "".join(f"train/{name}/{i:02}.png,test\n" for name in ("cat", "dog") for i in range(40)
+                                if name == "cat" or i < 20),
+        "none is left for the train split",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG_CSV)
+def test_a_csv_that_cannot_be_meant_ends_in_one_line(tree, case):
+    content, message = WRONG_CSV[case]
+    path = tree / "labels.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(RunError, match=message) as error:
+        build(tree, path)
+    assert "labels.csv" in str(error.value) or case == "nothing left"
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_csv_and_a_ratio_are_refused(tree):
+    with pytest.raises(RunError, match=r"cannot read --annotations .*gone\.csv"):
+        build(tree, tree / "gone.csv")
+    with pytest.raises(UsageError, match=r"--bratio 0.1: your images have the bias that they have"):
+        build(tree, bratio=0.1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_run_on_images_of_which_nothing_is_known(tree, tmp_path, capsys):
+    """All the way: groups are reported as unknown, and never as 0."""
+    rows = "".join(f"test/{name}/{i:02}.png,-1\n" for name in ("cat", "dog") for i in range(6))
+    arguments = [
+        "--dataset", "folder", "--data_dir", str(tree), "--annotations", str(table(tree, "file,true_label\n" + rows)),
+        "--image_size", "8", "--alg", "deneb_vanilla", "--model", "MLP", "--epochs", "2", "--batch_size", "16",
+        "--log_dir", str(tmp_path / "log"), "--gpu", "cpu",
+    ]  # fmt: skip
+    assert train_mix.main(arguments) == 0
+    folder = tmp_path / "log/folder/deneb_vanilla/0.0_given/0"
+    result = read_json(folder / "result.json")
+    for when in ("end", "best"):
+        assert [result[when][f"test_{key}"] for key in ("accuracy", "aligned", "conflicting", "worst_group")] == [
+            None
+        ] * 4
+        assert result[when]["valid_accuracy"] is not None
+    assert set(result["stages"][0]["mass"].values()) == set(result["stages"][0]["share"].values()) == {None}
+    assert result["stages"][0]["auroc_noisy"] is None
+    for name in SPLITS:
+        assert result["data"][name]["effective_nratio"] is result["data"][name]["effective_bratio"] is None
+        assert result["data"][name]["groups"]["unknown"] == result["data"][name]["size"]
+    printed = capsys.readouterr().out
+    assert "noisy unknown, conflicting unknown (unknown 60)" in printed
+    assert "n/a" in printed
+    assert f"--annotations {tree / 'labels.csv'}" in printed.split("baseline to compare with")[1]
+    assert "--bratio" not in printed.split("baseline to compare with")[1]
