@@ -7,6 +7,7 @@ continues, and a finished one only checks. What a file holds does not depend on 
 import hashlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from functools import partial
@@ -146,7 +147,8 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _clear(folders: Iterable[Path], wanted: set[Path], overwrite: bool) -> None:
     """Images of another set in the same folders would be read as part of this one."""
-    strangers = [path for folder in folders for path in images_below(folder, needed=False) if path not in wanted]
+    there = [path for folder in folders if folder.is_dir() for path in images_below(folder, needed=False)]
+    strangers = [path for path in there if path not in wanted]
     if strangers and not overwrite:
         raise RunError(
             f"{strangers[0]} and {len(strangers) - 1} other images are in the way: they belong to another set. "
@@ -178,9 +180,9 @@ def _each(function: Callable, jobs: list, workers: int, what: str) -> Iterator:
     if workers == 1:
         yield from tqdm(map(function, jobs), what, len(jobs), disable=None)
         return
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-    )
+    # Forked processes start at once, where others would import torch first; what they do here starts no threads.
+    context = get_context("fork" if sys.platform == "linux" else "spawn")
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
     try:
         yield from tqdm(pool.map(function, jobs), what, len(jobs), disable=None)
     except BrokenExecutor as error:

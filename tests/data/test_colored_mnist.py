@@ -84,7 +84,7 @@ def test_the_first_source_that_is_there_is_taken(tmp_path, small_mnist):
     assert build(tmp_path).origin == "Disen folders: cmnist/1pct, rainbow palette"
     put_authors_files(tmp_path, 3)
     source = build(tmp_path)
-    assert source.origin == "authors' layout: colored_mnist_bias_0.01.pt"
+    assert source.origin == "authors' layout: colored_mnist_bias_0.01.pt, pgd palette"
     assert len(source.train.labels) == 3
 
 
@@ -94,6 +94,44 @@ def test_disen_folders_are_found_by_percent(tmp_path, no_mnist, bratio, percent)
     source = build(tmp_path, bratio)
     assert source.origin == f"Disen folders: cmnist/{percent}pct, rainbow palette"
     assert source.train.bias_labels.tolist() == [0, 2]
+
+
+def test_palettes_are_kept_apart_in_every_layout(tmp_path, small_mnist, caplog):
+    """A palette asked for is what one gets, whichever files are there; auto takes what is there."""
+    caplog.set_level("INFO")
+    put_authors_files(tmp_path, 3)
+    put_disen_folders(tmp_path)
+    assert build(tmp_path).origin == "authors' layout: colored_mnist_bias_0.01.pt, pgd palette"
+    assert "cmnist/1pct is not used" in caplog.text
+    assert build(tmp_path, palette="rainbow").origin == "Disen folders: cmnist/1pct, rainbow palette"
+    assert "colored_mnist_bias_0.01.pt is not used: it has the pgd palette" in caplog.text
+    (tmp_path / "colored_mnist/colored_mnist_bias_0.01.pt").unlink()
+    caplog.clear()
+    assert build(tmp_path, palette="pgd").origin == "generated from MNIST, pgd palette, seed 0"
+    assert "cmnist/1pct is not used: it has the rainbow palette" in caplog.text
+    assert build(tmp_path).origin == "Disen folders: cmnist/1pct, rainbow palette"
+
+
+def test_generated_palettes_and_seeds_have_files_of_their_own(tmp_path, small_mnist):
+    made = {
+        (palette, seed): build(tmp_path, 0.5, palette=palette, data_seed=seed)
+        for palette in ("pgd", "rainbow")
+        for seed in (0, 1)
+    }
+    names = sorted(path.name for path in (tmp_path / "colored_mnist/generated").iterdir())
+    assert names == sorted(
+        f"colored_mnist{variant}_{kind}.pt"
+        for variant in ("", "_rainbow", "_seed1", "_rainbow_seed1")
+        for kind in ("bias_0.5", "test")
+    )
+    for (palette, seed), source in made.items():
+        assert source.origin == f"generated from MNIST, {palette} palette, seed {seed}"
+        again = build(tmp_path, 0.5, palette=palette, data_seed=seed)
+        assert torch.equal(again.train.images, source.train.images)
+        colors = torch.tensor(PALETTES[palette])[source.train.bias_labels]
+        assert (source.train.images.flatten(2).amax(2) - colors).abs().max() <= 3
+    assert torch.equal(made["pgd", 0].train.bias_labels, made["rainbow", 0].train.bias_labels)
+    assert not torch.equal(made["pgd", 0].train.bias_labels, made["pgd", 1].train.bias_labels)
 
 
 def test_files_for_another_bias_ratio_are_not_taken(tmp_path, small_mnist):
