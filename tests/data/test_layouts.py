@@ -1,5 +1,6 @@
 """The files that users have: what is read, and that everything else ends in one clear line."""
 
+import os
 import pickle
 
 import numpy as np
@@ -353,3 +354,56 @@ def test_damage_between_the_blocks_of_a_large_image(tree):
     path.write_bytes(content[:second_block] + b"\0" + content[second_block + 1 :])
     with pytest.raises(RunError, match=r"cannot read the image .*b_2_2\.png"):
         read_tree(tree)
+
+
+def test_pixels_of_more_than_8_bits_are_refused_and_not_clipped(tree):
+    Image.fromarray(np.full((4, 6), 40_000, np.uint16)).save(tree / "1pct/align/2/b_2_2.png")
+    with pytest.raises(RunError, match=r"b_2_2\.png: a pixel has more than 8 bits.*convert the image"):
+        read_tree(tree)
+
+
+def test_hidden_files_are_no_images(tree):
+    (tree / "1pct/align/0/._a_0_0.png").write_bytes(b"metadata of a Macintosh")
+    assert len(read_tree(tree).train.labels) == 3
+
+
+def test_a_folder_that_cannot_be_read_is_named(tree, monkeypatch):
+    """Also for an administrator, whom permissions do not stop."""
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("align/2"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(RunError, match=r"cannot read the folder .*align/2: Permission denied"):
+        read_tree(tree)
+
+
+def test_the_misspelt_folder_of_the_readmes_is_pointed_out(tree):
+    (tree / "1pct/conflict").rename(tree / "1pct/conlict")
+    with pytest.raises(RunError, match=r"1pct/conflict is missing.*Some READMEs write conlict/"):
+        read_tree(tree)
+
+
+def test_validation_may_lie_beside_the_ratio_but_its_own_comes_first(tree):
+    draw(tree / "valid/z_1_1.png")
+    assert_holds(read_tree(tree).valid, ["d_3_1"])
+    (tree / "1pct/valid/d_3_1.png").unlink()
+    (tree / "1pct/valid").rmdir()
+    assert_holds(read_tree(tree).valid, ["z_1_1"])
+
+
+def test_true_labels_are_kept_where_labels_may_be_wrong(files):
+    splits = [Clean(*part(4, seed).values(), torch.tensor([3, -1, 0, 9])) for seed in range(3)]
+    write_pt(Source(*splits, CLASSES, "made up"), *files)
+    again = read_pt(*files, None)
+    assert again.class_names == CLASSES
+    assert again.train.truth.tolist() == again.test.truth.tolist() == [3, -1, 0, 9]
+
+
+def test_a_file_without_class_names_needs_them_given(read, files):
+    read()
+    with pytest.raises(RunError, match="class_names are missing"):
+        read_pt(*files, None)

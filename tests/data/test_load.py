@@ -104,6 +104,7 @@ REFUSED = {
     "label too low": (replace(SOURCE.valid, labels=SOURCE.valid.labels - 1), "valid: labels span -1 to 8; wanted 0"),
     "bias label too high": (replace(SOURCE.valid, bias_labels=SOURCE.valid.labels + 90), "bias labels span 90 to 99"),
     "bias label too low": (replace(SOURCE.valid, bias_labels=SOURCE.valid.labels - 2), "bias labels span -2 to 7"),
+    "true label too high": (replace(SOURCE.valid, true_labels=SOURCE.valid.labels + 1), "true labels span 1 to 10"),
     "other size": (clean_of(20, 3, pixels=5), r"valid images are \[3, 5, 5\], train images \[3, 4, 4\]"),
 }  # fmt: skip
 
@@ -118,3 +119,11 @@ def test_a_source_that_does_not_fit_is_refused(load, case):
 def test_an_unknown_data_set_suggests_the_nearest():
     with pytest.raises(UsageError, match=r"unknown data set 'colored_digit'\. Did you mean 'colored_digits'\?"):
         load_dataset(replace(SETTINGS, dataset="colored_digit"))
+
+
+def test_noise_is_added_to_given_labels_and_the_truth_is_kept_apart(load):
+    true = (SOURCE.train.labels + 1) % 10
+    dataset = load(replace(SOURCE, train=replace(SOURCE.train, true_labels=true)), nratio=0.0)
+    assert torch.equal(dataset.train.labels, SOURCE.train.labels)
+    assert torch.equal(dataset.annotations["train"].true_labels, true)
+    assert dataset.summary()["train"]["effective_nratio"] == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils.metrics import GROUPS, auroc, fraction, group_accuracies, group_index, selection_quality
+from utils.metrics import GROUPS, auroc, fraction, group_accuracies, group_counts, group_index, selection_quality
 
 
 def accuracies(predicted, true, bias, classes=3):
@@ -95,3 +95,20 @@ def test_one_sided_auroc_is_none(positive):
 
 def test_auroc_of_equal_scores_is_a_half():
     assert auroc(np.zeros(4), np.array([True, False, True, False]), np.ones(4, bool)) == 0.5
+
+
+def test_samples_without_a_true_label_count_nowhere():
+    got = accuracies([0, 1, 0, 1], [0, 1, -1, -1], [0, 0, 0, -1])
+    assert got == {"accuracy": 1.0, "aligned": 1.0, "conflicting": 1.0, "worst_group": 1.0}
+    assert set(accuracies([0, 1], [-1, -1], [0, 1]).values()) == {None}
+
+
+def test_the_quality_of_a_selection_is_missing_where_no_group_is_known():
+    quality = selection_quality(np.full(6, 1 / 6), SCORE, np.full(6, -1))
+    assert quality["mass"] == quality["share"] == dict.fromkeys(GROUPS)
+    assert quality["auroc_conflicting"] is quality["auroc_noisy"] is None
+
+
+def test_group_counts_name_the_unknown_only_if_there_are_some():
+    assert group_counts(torch.tensor([0, 3, 3, 1])) == dict(zip(GROUPS, (1, 1, 0, 2), strict=True))
+    assert group_counts(torch.tensor([0, -1, -1])) == {**dict(zip(GROUPS, (1, 0, 0, 0), strict=True)), "unknown": 2}
