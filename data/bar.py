@@ -92,23 +92,19 @@ def _class_of(path: Path) -> int:
 def read_resplit(root: Path, percent: str, size: int) -> Source:
     """BiasEnsemble's folders. Under train/ the bias label follows from align/ or conflict/, whatever the name says."""
 
-    def split(folder: Path, shift: int | None = None) -> Clean:
-        paths = images_below(folder)
-        pairs = torch.tensor([labels_of(path) for path in paths])
-        labels = pairs[:, 0].clone()
-        bias = pairs[:, 1].clone() if shift is None else (labels + shift) % len(CLASSES)
-        return Clean(read_images(paths, size), labels, bias)
+    def split(*parts: tuple[Path, int | None]) -> Clean:
+        """Folders, each with what to add to a label for its bias label; None leaves that to the names."""
+        paths, pairs = [], []
+        for folder, shift in parts:
+            for path in images_below(folder):
+                label, bias = labels_of(path)
+                paths.append(path)
+                pairs.append((label, bias if shift is None else (label + shift) % len(CLASSES)))
+        labels, bias_labels = torch.tensor(pairs).T
+        return Clean(read_images(paths, size), labels.contiguous(), bias_labels.contiguous())
 
-    align, conflict = split(root / "train" / "align", 0), split(root / "train" / "conflict" / percent, 1)
-    sizes = {tuple(part.images.shape[1:]) for part in (align, conflict)}
-    if len(sizes) > 1:
-        raise RunError(f"{root}: images below align/ and conflict/ differ in size; --image_size N squashes them.")
-    train = Clean(
-        torch.cat([align.images, conflict.images]).contiguous(memory_format=torch.channels_last),
-        torch.cat([align.labels, conflict.labels]),
-        torch.cat([align.bias_labels, conflict.bias_labels]),
-    )
+    train = split((root / "train" / "align", 0), (root / "train" / "conflict" / percent, 1))
     return Source(
-        train, split(root / "valid"), split(root / "test"), CLASSES,
+        train, split((root / "valid", None)), split((root / "test", None)), CLASSES,
         origin=f"BiasEnsemble's division of BAR: {percent}; bias labels tell aligned from conflicting only",
     )  # fmt: skip

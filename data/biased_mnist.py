@@ -6,7 +6,7 @@ are read where they are there; numbers on ours are not comparable with theirs. T
 of which lacks one of red, green and blue, so that a white digit stands out from all of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,4 +54,5 @@ def biased_mnist(data_dir: Path, bratio: float, options: Options) -> Source:
         origin = f"generated from MNIST, coloured background (ours, not the authors' biased_mnist), seed {seed}"
         return biased(digits, bratio, paint, NAME, seed, origin=origin, variant=variant)
 
-    return cached(NAME, data_dir / NAME / "generated", bratio, CLASSES, variant, from_mnist)
+    source = cached(f"{NAME}{variant}", data_dir / NAME / "generated", bratio, CLASSES, from_mnist)
+    return replace(source, variant=variant)

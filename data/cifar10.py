@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from sklearn.model_selection import train_test_split
 from torchvision.datasets import CIFAR10
 
 from data.augment import CIFAR
-from data.layouts import IMAGE_SUFFIXES, pt_files, read_pt
+from data.layouts.images import SUFFIXES, decode
+from data.layouts.pt import pt_files, read_pt
 from data.registry import Defaults, NoOptions, dataset
 from data.split import Clean, Source
 from utils.errors import RunError, UsageError
@@ -90,7 +90,7 @@ def _from_folders(folder: Path, size: int) -> Photographs:
         (path, label)
         for label, name in enumerate(CLASSES)
         for path in sorted((folder / name).glob("*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if path.suffix.lower() in SUFFIXES
     ]
     counts = np.bincount([label for _, label in files], minlength=len(CLASSES))
     if (counts != size // len(CLASSES)).any():
@@ -102,11 +102,7 @@ def _from_folders(folder: Path, size: int) -> Photographs:
 
 
 def _decode(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except Exception as error:  # besides OSError, Pillow raises SyntaxError and ValueError for damaged files
-        raise RunError(f"cannot read the image {path}: {error}.") from error
+    pixels = decode(path)
     if pixels.shape != (32, 32, 3):
         raise RunError(f"{path} has {pixels.shape[1]}x{pixels.shape[0]} pixels; CIFAR-10's images have 32x32.")
     return pixels

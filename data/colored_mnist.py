@@ -69,7 +69,8 @@ def colored_mnist(data_dir: Path, bratio: float, options: Options) -> Source:
         return generate(digits, bratio, palettes[0], options.data_seed)
 
     variant = variant_of(palettes[0], options.data_seed)
-    return cached(NAME, data_dir / NAME / "generated", bratio, CLASSES, variant, from_mnist)
+    source = cached(f"{NAME}{variant}", data_dir / NAME / "generated", bratio, CLASSES, from_mnist)
+    return replace(source, variant=variant)
 
 
 def variant_of(palette: str, seed: int) -> str:

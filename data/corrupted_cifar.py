@@ -10,7 +10,7 @@ files (of the DENEB and of the Disen authors) do not say their severity: they st
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,9 @@ from data.cifar10 import CLASSES, Photographs, cifar10_images, hold_out
 from data.coloring import draw_bias_labels
 from data.corruptions import TYPE_0, TYPE_1, constants_of, corrupt
 from data.frost import PACKAGE, frost_source
-from data.layouts import pt_files, read_disen, read_pt, write_pt
+from data.layouts.choice import cached, first_there, prepared
 from data.registry import Defaults, dataset, option
 from data.split import Clean, Source
-from utils.files import save_tensors
 from utils.seeds import numpy_generator
 
 log = logging.getLogger(__name__)
@@ -56,34 +55,28 @@ class Options:
 def corrupted_cifar(data_dir: Path, bratio: float, options: Options) -> Source:
     """CIFAR-10, each class with its own corruption (45,000 + 5,000 + 10,000 images, 32x32)
 
-    Taken from the first that is there: the authors' `.pt` files, the Disen folders (both only with the default
-    options), our own cache, CIFAR-10 itself.
+    Taken from the first that is there: the authors' `.pt` files, the Disen folders (other options have names of their
+    own), our own cache, CIFAR-10 itself.
     """
     for corruption in SETS[options.corruptions]:
         constants_of(corruption, options.severity)
-    authors = pt_files(data_dir / NAME, NAME, bratio)
-    percent = f"{bratio * 100:g}"
-    recipe = f"{NAME}_{options.corruptions}_severity{options.severity}"
+    recipe = f"{options.corruptions}_severity{options.severity}"
+    variant = "" if options == Options() else f"_{recipe}"
     if "frost" in SETS[options.corruptions]:
         recipe += f"_frost-{frost_source()}"
-    cached = pt_files(data_dir / NAME / "generated", recipe, bratio)
-    if options == Options():
-        if authors[0].is_file():
-            return read_pt(*authors, CLASSES)
-        if (data_dir / "cifar10c" / f"{percent}pct").is_dir():
-            return read_disen(data_dir / "cifar10c", percent, CLASSES)
-    if cached[0].is_file() and cached[1].is_file():
-        return read_pt(*cached, CLASSES)
-    if recipe.endswith("procedural"):
-        log.warning("frost is drawn by a procedure; for the photographs: pip install --no-deps %s", PACKAGE)
-    train, test, raw = cifar10_images(data_dir, [authors[0], data_dir / "cifar10c" / f"{percent}pct"])
-    source = generate(train, test, bratio, options, f"generated from {raw}: {recipe}")
-    try:
-        for path, content in zip(cached, write_pt(source, *cached), strict=True):
-            save_tensors(path, content)
-    except OSError as error:
-        log.warning("Corrupted CIFAR-10 is not cached (%s); it will be generated again next time.", error)
-    return source
+    places = prepared(NAME, variant, data_dir, bratio, CLASSES)
+    source = first_there(places)
+    if source is not None:
+        return source
+
+    def from_cifar10() -> Source:
+        if recipe.endswith("procedural"):
+            log.warning("frost is drawn by a procedure; for the photographs: pip install --no-deps %s", PACKAGE)
+        train, test, raw = cifar10_images(data_dir, [path for path, _ in places])
+        return generate(train, test, bratio, options, f"generated from {raw}: {NAME}_{recipe}")
+
+    source = cached(f"{NAME}_{recipe}", data_dir / NAME / "generated", bratio, CLASSES, from_cifar10)
+    return replace(source, variant=variant)
 
 
 @dataclass(frozen=True)

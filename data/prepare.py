@@ -146,13 +146,12 @@ def examples(clean: Clean) -> dict[str, list[np.ndarray]]:
     """
     known = (clean.truth >= 0) & (clean.bias_labels >= 0)
     agree = clean.truth == clean.bias_labels
-    pixels = clean.images.permute(0, 2, 3, 1)
     classes = range(int(clean.labels.max()) + 1)
     out = {}
     for title, members in (("aligned", known & agree), ("conflicting", known & ~agree), ("group not known", ~known)):
         if members.any():
             rows = [(members & (clean.labels == label)).nonzero().flatten()[:SHOWN] for label in classes]
-            out[title] = [pixels[row].numpy() for row in rows]
+            out[title] = [clean.images[row].permute(0, 2, 3, 1).numpy() for row in rows]
     return out
 
 

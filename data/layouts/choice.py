@@ -35,17 +35,17 @@ def prepared(name: str, variant: str, data_dir: Path, bratio: float, class_names
 
 
 def cached(
-    name: str, folder: Path, bratio: float, class_names: tuple[str, ...], variant: str, generate: Callable[[], Source]
+    stem: str, folder: Path, bratio: float, class_names: tuple[str, ...], generate: Callable[[], Source]
 ) -> Source:
-    """What `generate` makes, from files in `folder` once it has been made."""
-    files = pt_files(folder, f"{name}{variant}", bratio)
+    """What `generate` makes, from files in `folder` once it has been made; they begin with `stem`."""
+    files = pt_files(folder, stem, bratio)
     if files[0].is_file() and files[1].is_file():
-        return read_pt(*files, class_names, variant=variant)
+        return read_pt(*files, class_names)
     source = generate()
     try:
         write_pt(source, *files)
     except OSError as error:
-        log.warning("%s is not cached (%s); it will be generated again next time.", name, error)
+        log.warning("%s is not cached (%s); it will be generated again next time.", stem, error)
     return source
 
 

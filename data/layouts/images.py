@@ -1,6 +1,9 @@
 """From image files to one uint8 tensor."""
 
+import hashlib
+import math
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from data.store import CHUNK, Images, fits_in_memory, stored
 from utils.errors import RunError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -35,32 +39,46 @@ def images_below(folder: Path, needed: bool = True) -> list[Path]:
     return sorted(files, key=lambda path: (path.name, path))
 
 
-def read_images(paths: list[Path], size: int = 0) -> Tensor:
-    """Decodes images to uint8 [N, 3, H, W], channels last in memory.
+def read_images(paths: list[Path], size: int = 0) -> Images:
+    """Decodes images to uint8 [N, 3, H, W], channels last; what does not fit into memory goes into a file beside them.
 
     Args:
         size: squashes every image to `size` x `size` pixels, Pillow's bilinear filter; 0 leaves them as they are, and
             then all must be alike.
     """
-    first = decode(paths[0], size)
-    images = np.empty((len(paths), *first.shape), np.uint8)
+    height, width = decode(paths[0], size).shape[:2]
+    shape = (len(paths), 3, height, width)
+    if fits_in_memory(math.prod(shape)):
+        return next(_chunks(paths, size, shape, len(paths)))
+    about = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    source = hashlib.sha256(repr((size, about)).encode()).hexdigest()
+    place = Path(os.path.commonpath(paths)) / f".images-{source[:12]}.bytes"
+    return stored(place, source, shape, _chunks(paths, size, shape, CHUNK))
 
-    def fill(position: int) -> None:
-        image = decode(paths[position], size)
-        if image.shape != first.shape:
-            (height, width), (other_height, other_width) = image.shape[:2], first.shape[:2]
+
+def _chunks(paths: list[Path], size: int, shape: tuple[int, int, int, int], count: int) -> Iterator[Tensor]:
+    """The images in order, uint8 [up to `count`, 3, H, W] at a time."""
+    _, _, height, width = shape
+
+    def fill(target: np.ndarray, path: Path) -> None:
+        image = decode(path, size)
+        if image.shape != target.shape:
             raise RunError(
-                f"images differ in size: {paths[position]} is {width}x{height}, {paths[0]} {other_width}x{other_height}"
-                "; all must be alike. Where the data set has it, --image_size N squashes them to N x N pixels."
+                f"images differ in size: {path} is {image.shape[1]}x{image.shape[0]}, {paths[0]} {width}x{height}; all "
+                "must be alike. Where the data set has it, --image_size N squashes them to N x N pixels."
             )
-        images[position] = image
+        target[:] = image
 
-    with ThreadPoolExecutor() as pool:  # Pillow decodes without holding Python's lock
-        for _ in tqdm(
-            pool.map(fill, range(len(paths))), "reading", len(paths), unit="image", leave=False, disable=None
-        ):
-            pass
-    return torch.from_numpy(images).permute(0, 3, 1, 2)
+    with (
+        ThreadPoolExecutor() as pool,  # Pillow decodes without holding Python's lock
+        tqdm(desc="reading", total=len(paths), unit="image", leave=False, disable=None) as bar,
+    ):
+        for start in range(0, len(paths), count):
+            chunk = paths[start : start + count]
+            images = np.empty((len(chunk), height, width, 3), np.uint8)
+            for _ in pool.map(fill, images, chunk):
+                bar.update()
+            yield torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
 def decode(path: Path, size: int = 0) -> np.ndarray:

@@ -55,13 +55,11 @@ def write_as_folders(source: Source, out: Path, name: str, bratio: float | None,
         conflicting = (source.train.labels != source.train.bias_labels).double().mean().item()
         bratio = float(f"{conflicting:.2g}")
     percent = percent_folder(bratio)
-    jobs = []
-    for clean, paths in disen_paths(source, root, percent):
-        pixels = clean.images.permute(0, 2, 3, 1).numpy()
-        jobs += [
-            (paths[start : start + CHUNK], pixels[start : start + CHUNK], overwrite)
-            for start in range(0, len(paths), CHUNK)
-        ]
+    jobs = [
+        (paths[start : start + CHUNK], clean.images[start : start + CHUNK].permute(0, 2, 3, 1).numpy(), overwrite)
+        for clean, paths in disen_paths(source, root, percent)
+        for start in range(0, len(paths), CHUNK)
+    ]
     wanted = [path for paths, _, _ in jobs for path in paths]
     _clear({root / percent, root / "test"}, set(wanted), overwrite)
     digests = [digest for chunk in _each(_put_images, jobs, workers, "writing") for digest in chunk]

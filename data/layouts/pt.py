@@ -50,9 +50,9 @@ def read_pt(
     if size and stored != f"{size}x{size}":
         source = replace(
             source,
-            train=replace(source.train, images=resized(source.train.images, size)),
-            valid=replace(source.valid, images=resized(source.valid.images, size)),
-            test=replace(source.test, images=resized(source.test.images, size)),
+            train=_squashed(source.train, size),
+            valid=_squashed(source.valid, size),
+            test=_squashed(source.test, size),
             origin=f"{source.origin}, squashed from {stored} to {size}x{size} pixels",
         )
     return source
@@ -62,7 +62,7 @@ def pt_content(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the two files hold for `source`."""
 
     def plain(clean: Clean) -> dict[str, Tensor]:
-        known = {"data": clean.images, "label": clean.labels, "b_label": clean.bias_labels}
+        known = {"data": clean.images.to(torch.device("cpu")), "label": clean.labels, "b_label": clean.bias_labels}
         return known if clean.true_labels is None else known | {"true_label": clean.true_labels}
 
     about = {"origin": source.origin, "class_names": list(source.class_names)}
@@ -72,6 +72,10 @@ def pt_content(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
 def write_pt(source: Source, train_file: Path, test_file: Path) -> None:
     for path, content in zip((test_file, train_file), reversed(pt_content(source)), strict=True):
         save_tensors(path, content)
+
+
+def _squashed(clean: Clean, size: int) -> Clean:
+    return replace(clean, images=resized(clean.images.to(torch.device("cpu")), size))
 
 
 def _part(file: Any, split: str, path: Path) -> Clean:

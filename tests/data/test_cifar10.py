@@ -9,7 +9,7 @@ from PIL import Image
 
 from data import cifar10
 from data.cifar10 import CLASSES, cifar10_images, hold_out
-from data.layouts import pt_files
+from data.layouts.pt import pt_files
 from data.registry import NoOptions, datasets
 from utils.errors import RunError, UsageError
 

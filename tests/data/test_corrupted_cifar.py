@@ -11,8 +11,9 @@ from PIL import Image
 from data import cifar10, corrupted_cifar, frost
 from data.corrupted_cifar import Options, generate
 from data.corruptions import TYPE_0, TYPE_1, corrupt
-from data.layouts import pt_files
+from data.layouts.pt import pt_files, write_pt
 from data.registry import datasets
+from data.split import Clean, Source
 from utils.errors import RunError, UsageError
 from utils.seeds import numpy_generator
 
@@ -188,3 +189,20 @@ def test_a_cache_that_cannot_be_written_costs_a_warning_only(tmp_path, small_cif
     (tmp_path / "corrupted_cifar").write_text("a file where the folder should be")
     assert len(build(tmp_path, corruptions="type1").train.labels) == 90
     assert "not cached" in caplog.text
+
+
+def test_what_was_prepared_with_other_options_is_taken_for_them_alone(tmp_path, monkeypatch):
+    """`data.prepare` puts the options into the file's name, and building looks for that name."""
+    options = Options(severity=3)
+    part = Clean(torch.zeros(10, 3, 32, 32, dtype=torch.uint8), torch.arange(10), torch.arange(10))
+    files = pt_files(tmp_path / "corrupted_cifar", "corrupted_cifar_type0_severity3", 0.01)
+    write_pt(Source(part, part, part, corrupted_cifar.CLASSES, "prepared"), *files)
+    source = datasets["corrupted_cifar"].build(tmp_path, 0.01, options)
+    assert (source.origin, source.variant) == ("prepared", "_type0_severity3")
+
+    def none(*arguments):
+        raise LookupError
+
+    monkeypatch.setattr(corrupted_cifar, "cifar10_images", none)
+    with pytest.raises(LookupError):
+        datasets["corrupted_cifar"].build(tmp_path, 0.01, Options())

@@ -8,9 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
+from data.layouts import images
 from data.layouts.disen import read_disen
 from data.layouts.pt import pt_files, read_pt, write_pt
 from data.split import Clean, Source
+from data.store import Store
 from utils.errors import RunError
 
 CLASSES = tuple("0123456789")
@@ -407,3 +409,28 @@ def test_a_file_without_class_names_needs_them_given(read, files):
     read()
     with pytest.raises(RunError, match="class_names are missing"):
         read_pt(*files, None)
+
+
+def test_images_that_do_not_fit_into_memory_go_into_a_file_beside_them(tree, monkeypatch):
+    """The same images, found again the second time, and made anew when a file changes."""
+    wanted = read_tree(tree)
+    monkeypatch.setattr(images, "fits_in_memory", lambda size: False)
+    monkeypatch.setattr(images, "CHUNK", 2)
+    for _ in range(2):
+        train = read_tree(tree).train
+        assert isinstance(train.images, Store)
+        assert torch.equal(train.images[:], wanted.train.images)
+        assert train.labels.tolist() == wanted.train.labels.tolist()
+    assert len(list((tree / "1pct").glob(".images-*.bytes"))) == 1
+    draw(tree / "1pct/align/0/a_0_0.png", size=(6, 4))
+    os.utime(tree / "1pct/align/0/a_0_0.png", (1, 1))
+    read_tree(tree)
+    assert len(list((tree / "1pct").glob(".images-*.bytes"))) == 2
+
+
+def test_a_stored_set_is_written_like_any_other(tree, tmp_path, monkeypatch):
+    wanted = read_tree(tree)
+    monkeypatch.setattr(images, "fits_in_memory", lambda size: False)
+    write_pt(read_tree(tree), *pt_files(tmp_path, "toy", None))
+    again = read_pt(*pt_files(tmp_path, "toy", None), CLASSES)
+    assert torch.equal(again.train.images, wanted.train.images)
