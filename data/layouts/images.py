@@ -52,7 +52,7 @@ def read_images(paths: list[Path], size: int = 0) -> Images:
         return next(_chunks(paths, size, shape, len(paths)))
     about = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     source = hashlib.sha256(repr((size, about)).encode()).hexdigest()
-    place = Path(os.path.commonpath(paths)) / f".images-{source[:12]}.bytes"
+    place = Path(os.path.commonpath([path.parent for path in paths])) / f".images-{source[:12]}.bytes"
     return stored(place, source, shape, _chunks(paths, size, shape, CHUNK))
 
 

@@ -193,12 +193,12 @@ def test_a_cache_that_cannot_be_written_costs_a_warning_only(tmp_path, small_cif
 
 def test_what_was_prepared_with_other_options_is_taken_for_them_alone(tmp_path, monkeypatch):
     """`data.prepare` puts the options into the file's name, and building looks for that name."""
-    options = Options(severity=3)
+    options = Options(severity=4)
     part = Clean(torch.zeros(10, 3, 32, 32, dtype=torch.uint8), torch.arange(10), torch.arange(10))
-    files = pt_files(tmp_path / "corrupted_cifar", "corrupted_cifar_type0_severity3", 0.01)
+    files = pt_files(tmp_path / "corrupted_cifar", "corrupted_cifar_type0_severity4", 0.01)
     write_pt(Source(part, part, part, corrupted_cifar.CLASSES, "prepared"), *files)
     source = datasets["corrupted_cifar"].build(tmp_path, 0.01, options)
-    assert (source.origin, source.variant) == ("prepared", "_type0_severity3")
+    assert (source.origin, source.variant) == ("prepared", "_type0_severity4")
 
     def none(*arguments):
         raise LookupError
