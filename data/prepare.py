@@ -6,9 +6,6 @@ python -m data.prepare --dataset colored_mnist --bratio 0.005,0.01,0.02,0.05 --f
 import argparse
 import dataclasses
 import logging
-import os
-import shlex
-import signal
 import sys
 from pathlib import Path
 
@@ -21,8 +18,8 @@ from data.layouts.pt import pt_files
 from data.load import check
 from data.registry import Recipe, datasets
 from data.split import Clean, Source
-from utils.cli import Parser, declared_values, flag_of, number
-from utils.errors import RunError, UsageError
+from utils.cli import Parser, declared_values, flag_of, number, run_script, show_log
+from utils.errors import UsageError
 from utils.metrics import GROUPS, group_index
 from utils.plots import contact_sheet
 
@@ -33,30 +30,18 @@ SHOWN = 6
 
 
 def main(argv: list[str]) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        arguments, recipe = parse(argv)
-        out = arguments.out or arguments.data_dir
-        if arguments.verify:
-            _verify(arguments, out)
-            return 0
-        for bratio in arguments.bratio:
-            _prepare(arguments, recipe, bratio, out)
-    except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # whoever read our output has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:  # a full disk, a folder without permission
-        print(f"error: {error}. Free the place or choose another --out.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        command = shlex.join(["python", "-m", "data.prepare", *argv])
-        print(f"\ninterrupted; finished files are kept. To continue: {command}", file=sys.stderr)
-        return 130
-    return 0
+    show_log()
+    return run_script(lambda: prepare(argv), "-m data.prepare", argv, "--out", "finished files are kept")
+
+
+def prepare(argv: list[str]) -> None:
+    arguments, recipe = parse(argv)
+    out = arguments.out or arguments.data_dir
+    if arguments.verify:
+        _verify(arguments, out)
+        return
+    for bratio in arguments.bratio:
+        _prepare(arguments, recipe, bratio, out)
 
 
 def parse(argv: list[str]) -> tuple[argparse.Namespace, Recipe]:

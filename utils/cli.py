@@ -124,7 +124,8 @@ def declared_values(cls: type, given: dict[str, Any], *prefixes: str) -> Any:
 
 
 def command_line(script: str, argv: list[str]) -> str:
-    return shlex.join([*launcher(), script, *argv])
+    """The command that runs `script` (which may be several words, such as "-m data.prepare") in the same way."""
+    return shlex.join([*launcher(), *script.split(), *argv])
 
 
 def show_log(only: str = "") -> None:
@@ -136,8 +137,19 @@ def show_log(only: str = "") -> None:
     logging.getLogger("algorithms").setLevel(logging.DEBUG)  # train.log also gets what a terminal shows as bars
 
 
-def run_script(body: Callable[[], None], script: str, argv: list[str]) -> int:
-    """Runs what a script does and returns its exit code; what a user can run into ends in one line, not a traceback."""
+def run_script(
+    body: Callable[[], None],
+    script: str,
+    argv: list[str],
+    place: str = "--log_dir",
+    kept: str = "every finished epoch is saved",
+) -> int:
+    """Runs what a script does and returns its exit code; what a user can run into ends in one line, not a traceback.
+
+    Args:
+        place: the flag that says where it writes.
+        kept: what an interrupted script leaves.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         body()
@@ -151,9 +163,9 @@ def run_script(body: Callable[[], None], script: str, argv: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # a full disk, a folder without permission
-        complain(f"error: {error}. Free the place or choose another --log_dir.")
+        complain(f"error: {error}. Free the place or choose another {place}.")
         return 1
     except KeyboardInterrupt:
-        complain(f"\ninterrupted; every finished epoch is saved. To continue: {command_line(script, argv)}")
+        complain(f"\ninterrupted; {kept}. To continue: {command_line(script, argv)}")
         return 130
     return 0
