@@ -111,10 +111,8 @@ def main(argv: list[str]) -> int:
         parts = {"plain": plain_parts(tasks(train, "CONV"), arguments.steps, file)}
         parts |= {f"ours, amp {amp}": our_parts(tasks(train, "CONV", amp), arguments.steps) for amp in PRECISIONS}
         flat = {f"{who}: {part}": run for who, runs in parts.items() for part, run in runs.items()}
-        times = {
-            name: statistics.median(values)
-            for name, values in race(flat, arguments.repeats, clock=work_clock()).items()
-        }
+        turns = race(flat, arguments.repeats, clock=work_clock())
+    times = {name: statistics.median(values) for name, values in turns.items()}
     task = tasks(train, "CONV")["uniform"]
     deneb = Deneb(task, Deneb.Hparams())
     epoch(deneb, 0)()

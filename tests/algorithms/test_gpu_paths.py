@@ -2,7 +2,8 @@
 
 With such tensors the host cannot decide by a value: reading one (`.item()`, `if tensor`), or an output whose size
 depends on one (`nonzero`, a boolean mask), raises, and so does an operation on tensors of two devices. A copy back to
-the host would be possible and is refused here. The backward pass, torch's own, needs a real device and is left out.
+the host would be possible and is refused here. The backward pass and pinned memory need a real device and are left out;
+so is the thread that reads ahead, for the pretence holds in one thread only.
 """
 
 import dataclasses
@@ -33,6 +34,8 @@ class NothingComesBack(TorchDispatchMode):
 def on_gpu(monkeypatch):
     """Moves a method or a batch to the pretended GPU; all that follows in the test happens there."""
     monkeypatch.setattr(Tensor, "backward", lambda self: None)
+    monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)
+    monkeypatch.setattr("data.batches.read_ahead", map)
     randint = torch.randint
 
     def number_from_the_host(*arguments, **settings):
