@@ -191,6 +191,7 @@ def test_pruned_trials_are_recorded_and_go_on_from_their_checkpoint_elsewhere(co
 
 def test_missing_ray_is_explained(command, monkeypatch):
     monkeypatch.delitem(sys.modules, "utils.ray_search", raising=False)
+    monkeypatch.delattr("utils.ray_search", raising=False)  # the package keeps what was imported before
     monkeypatch.setitem(sys.modules, "ray", None)
     code, _, errors = command("--search_trial", 1, "--engine", "ray")
     assert code == 1
