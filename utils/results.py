@@ -26,11 +26,12 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def result_table(result: dict[str, Any]) -> str:
-    """Accuracies in percent at the last epoch and at the one with the best validation accuracy."""
+    """Accuracies in percent at the last epoch and at the one that the run's criterion calls the best."""
     lines = [f"{'accuracy in %':>13} " + "".join(f"{title:>13}" for title in ACCURACIES.values()) + f"{'epoch':>7}"]
     for when in ("end", "best"):
         cells = "".join(f"{percent(result[when][key]):>13}" for key in ACCURACIES)
         lines.append(f"{when:>13} {cells}{result[when]['epoch']:>7}")
+    lines.append(f"{'':>14}best: the epoch with the best {result['best_by']}")
     return "\n".join(lines)
 
 

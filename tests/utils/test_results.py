@@ -25,6 +25,7 @@ def result_of(accuracy, seed=0, **changed):
         "seed": seed,
         "end": scores | {"epoch": 100},
         "best": {key: None if value is None else value / 2 for key, value in scores.items()} | {"epoch": 7},
+        "best_by": "valid_accuracy",
         "stages": [{"seconds": 30.4}, {"seconds": 30.4}],
         "peak_memory_bytes": 2e8,
     }
@@ -40,7 +41,8 @@ def test_percent(value, text):
 
 
 def test_the_table_of_a_run():
-    head, end, best = result_table(result_of(0.5, test_aligned=None)).splitlines()
+    head, end, best, criterion = result_table(result_of(0.5, test_aligned=None)).splitlines()
+    assert criterion.strip() == "best: the epoch with the best valid_accuracy"
     assert head.index("unbiased") < head.index("aligned") < head.index("conflicting") < head.index("worst group")
     assert cells(end) == ["end", "50.0", "n/a", "50.0", "50.0", "50.0", "100"]
     assert cells(best) == ["best", "25.0", "n/a", "25.0", "25.0", "25.0", "7"]
