@@ -156,7 +156,7 @@ def test_an_oracle_is_called_one_everywhere_and_not_picked_up(command, tmp_path)
     command("--preset", folder / "best.json", "--run_name", "oracle", script=train_mix)
     table = collected(tmp_path / "log")
     assert "gce (oracle)" not in table
-    assert "left out, hyper-parameters chosen on test data (oracle)" in table
+    assert "left out, chosen on test data (oracle)" in table
     assert len([line for line in table.splitlines() if line.startswith("| colored_digits")]) == 1, "nor do trials count"
 
 

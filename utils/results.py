@@ -9,6 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from utils.criteria import CRITERIA
 from utils.errors import RunError
 from utils.files import read_json, write_text
 
@@ -31,7 +32,8 @@ def result_table(result: dict[str, Any]) -> str:
     for when in ("end", "best"):
         cells = "".join(f"{percent(result[when][key]):>13}" for key in ACCURACIES)
         lines.append(f"{when:>13} {cells}{result[when]['epoch']:>7}")
-    lines.append(f"{'':>14}best: the epoch with the best {result['best_by']}")
+    oracle = " (oracle)" if CRITERIA[result["best_by"]].oracle else ""
+    lines.append(f"{'':>14}best: the epoch with the best {result['best_by']}{oracle}")
     return "\n".join(lines)
 
 
@@ -71,10 +73,10 @@ def collected(folder: Path) -> str:
         result = read_json(path)
         if path.parents[1].name == "trials":
             continue  # of a hyper-parameter search
-        if any(preset["oracle"] for preset in result.get("presets", [])):
-            oracles.append(f"left out, hyper-parameters chosen on test data (oracle): {path.parent}")
-            continue
         if "end" in result:  # a selector's folder has a result without accuracies
+            if CRITERIA[result["best_by"]].oracle or any(preset["oracle"] for preset in result["presets"]):
+                oracles.append(f"left out, chosen on test data (oracle): {path.parent}")
+                continue
             dataset, alg, ratios, seed = path.parent.parts[-4:]
             rows[dataset, ratios, alg, "_".join(seed.split("_")[1:])].append(result)
     accuracies = ("test_accuracy", "test_aligned", "test_conflicting")

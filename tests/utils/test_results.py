@@ -20,12 +20,14 @@ from utils.results import (
 
 
 def result_of(accuracy, seed=0, **changed):
+    best_by = changed.pop("best_by", "valid_accuracy")
     scores = dict.fromkeys(ACCURACIES, accuracy) | changed
     return {
         "seed": seed,
         "end": scores | {"epoch": 100},
         "best": {key: None if value is None else value / 2 for key, value in scores.items()} | {"epoch": 7},
-        "best_by": "valid_accuracy",
+        "best_by": best_by,
+        "presets": [],
         "stages": [{"seconds": 30.4}, {"seconds": 30.4}],
         "peak_memory_bytes": 2e8,
     }
@@ -47,6 +49,10 @@ def test_the_table_of_a_run():
     assert cells(end) == ["end", "50.0", "n/a", "50.0", "50.0", "50.0", "100"]
     assert cells(best) == ["best", "25.0", "n/a", "25.0", "25.0", "25.0", "7"]
     assert len({len(line) for line in (head, end, best)}) == 1
+
+
+def test_an_oracle_is_called_one():
+    assert result_table(result_of(0.5, best_by="test_accuracy")).endswith("best test_accuracy (oracle)")
 
 
 def test_mean_and_deviation_over_seeds():
