@@ -10,7 +10,7 @@ for seed in 0 1 2; do
   for tau in 0.5 1 5; do
     for q in 0.1 0.3 0.5 0.7 0.9; do
       python train_mix.py --alg deneb_gce --seed $seed --tau $tau --q $q --run_name "tau${tau}_q$q" \
-        --log_dir $log_dir --no_figures "$@"
+        --log_dir $log_dir --no_figures --preset none "$@"
     done
   done
 done

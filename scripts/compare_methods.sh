@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 deneb_vanilla deneb_gce deneb_sce deneb_elr deneb_coteaching deneb_dividemix}"
 for seed in $SEEDS; do
   for alg in $METHODS; do
-    python train_mix.py --alg "$alg" --seed "$seed" --log_dir "$LOG_DIR" --no_figures "$@"
+    python train_mix.py --alg "$alg" --seed "$seed" --log_dir "$LOG_DIR" --no_figures --preset none "$@"
   done
 done
 python -m utils.results "$LOG_DIR"
