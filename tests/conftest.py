@@ -11,10 +11,18 @@ import pytest
 import torch
 from torch import Tensor
 
+from algorithms import presets
+
 GOLDEN = Path(__file__).parent / "golden"
 MNIST_RAW = Path(__file__).parents[2] / "shared" / "data" / "MNIST" / "raw"
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def no_committed_presets(monkeypatch, tmp_path):
+    """Tests mean the declared defaults, whatever presets come with the code."""
+    monkeypatch.setattr(presets, "COMMITTED", tmp_path / "no presets")
 
 
 @dataclass(frozen=True)
