@@ -123,7 +123,7 @@ def draw(rows: list[Row], path: Path) -> None:
         axis.set(xlabel=name.replace("_", " "), ylabel="unbiased test accuracy")
         if not criterion.maximise:
             axis.invert_xaxis()
-    figure.axes[0].legend(fontsize=7)
+    figure.axes[0].legend(fontsize=7, loc="upper left", framealpha=0.5)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
