@@ -67,15 +67,12 @@ def report(rows: list[Row]) -> str:
     lines = []
     overall: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for (dataset, bratio, nratio, alg), seeds in sorted(groups.items()):
-        outcomes = [judged(rows) for _, rows in sorted(seeds.items()) if len(rows) >= FEWEST]
-        if not outcomes:
+        members = [rows for _, rows in sorted(seeds.items()) if len(rows) >= FEWEST]
+        if not members:
             continue
-        sizes = "/".join(str(len(rows)) for _, rows in sorted(seeds.items()) if len(rows) >= FEWEST)
-        best = " / ".join(
-            f"{100 * max(row['test_accuracy'] for row in rows):.1f}"
-            for _, rows in sorted(seeds.items())
-            if len(rows) >= FEWEST
-        )
+        outcomes = [judged(rows) for rows in members]
+        sizes = "/".join(str(len(rows)) for rows in members)
+        best = " / ".join(f"{100 * max(row['test_accuracy'] for row in rows):.1f}" for rows in members)
         lines += [f"\n`{alg}` on {dataset}, bratio {bratio}, nratio {nratio}; {sizes} configurations, best {best} %\n"]
         lines += ["| criterion | rho | points lost |", "|---|---|---|"]
         for name in LEAK_FREE:
