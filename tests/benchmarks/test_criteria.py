@@ -1,0 +1,38 @@
+"""The comparison of criteria by hand: ranks, what a choice loses, ties, and the choice of an epoch."""
+
+import pytest
+
+from benchmarks.criteria import KEYS, LEAK_FREE, epochs_table, judged, report
+
+
+def row(test_accuracy, **values):
+    return dict.fromkeys(KEYS, 0.5) | values | {"test_accuracy": test_accuracy}
+
+
+def test_ranks_and_losses():
+    rows = [
+        row(test / 10, valid_accuracy=test, valid_loss=test, contradicted_valid_accuracy=-test) for test in range(9)
+    ]
+    outcome = judged(rows)
+    assert outcome["valid_accuracy"] == pytest.approx((1, 0))
+    assert outcome["valid_loss"] == pytest.approx((-1, 0.8)), "the smallest loss is the best"
+    assert outcome["contradicted_valid_accuracy"] == pytest.approx((-1, 0.8))
+    assert outcome["debiased_valid_accuracy"] == pytest.approx((0, 0.4)), "all alike: any may be chosen"
+
+
+def test_the_oracle_is_not_among_the_compared():
+    assert "test_accuracy" not in LEAK_FREE
+    assert "clean_valid" not in LEAK_FREE
+
+
+def test_an_epoch_is_compared_with_the_last_one():
+    epochs = [row(0.7, valid_accuracy=0.9), row(0.4, valid_accuracy=0.1)]
+    (line,) = [line for line in epochs_table([{"epochs": epochs}]) if line.startswith("| valid_accuracy ")]
+    assert line == "| valid_accuracy | +30.00 | 30.0 |"
+
+
+def test_small_groups_are_left_out():
+    about = {"dataset": "toy", "bratio": 0.1, "nratio": 0.1, "alg": "gce", "seed": 0}
+    many = [row(test / 10, valid_accuracy=test) | about for test in range(8)]
+    few = [row(0.5) | about | {"seed": 1}] * 7
+    assert "; 8 configurations, best 70.0 %" in report(many + few)
