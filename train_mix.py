@@ -20,7 +20,7 @@ from algorithms.presets import with_presets
 from utils import distributed
 from utils.cli import command_line, run_script, show_log
 from utils.cpu import keep_freed_memory, use_threads
-from utils.results import mass_table, result_table, seeds_table
+from utils.tables import mass_table, result_table, seeds_table
 
 SCRIPT = "train_mix.py"
 

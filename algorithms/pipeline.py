@@ -29,8 +29,8 @@ from utils.errors import RunError
 from utils.files import load_tensors, read_json, save_tensors, write_json
 from utils.logbook import environment, log_file, peak_memory, tensorboard
 from utils.metrics import selection_quality
-from utils.results import record_csv
 from utils.run_folder import RunFolder
+from utils.tables import record_csv
 
 log = logging.getLogger(__name__)
 

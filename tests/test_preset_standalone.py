@@ -15,7 +15,7 @@ import preset_standalone
 import train_mix
 from algorithms import pipeline
 from data import colored_digits
-from utils.results import collected
+from utils.results import tables_text
 
 ROOT = Path(__file__).parent.parent
 HOME = "log/colored_digits/gce/0.1_0.05"
@@ -154,7 +154,7 @@ def test_an_oracle_is_called_one_everywhere_and_not_picked_up(command, tmp_path)
     _, output, _ = command(script=train_mix)
     assert "chosen on test data (oracle)" in output
     command("--preset", folder / "best.json", "--run_name", "oracle", script=train_mix)
-    table = collected(tmp_path / "log")
+    table = tables_text([str(tmp_path / "log")])
     assert "gce (oracle)" not in table
     assert "left out, chosen on test data (oracle)" in table
     assert len([line for line in table.splitlines() if line.startswith("| colored_digits")]) == 1, "nor do trials count"

@@ -1,0 +1,61 @@
+# Sourced by the table scripts: the rows of the tables, what their flags and variables mean, and `run`.
+#
+#   --quick                one seed, the first ratios, one epoch a stage: to see that everything works
+#   any other flag         goes to every train_mix.py, such as --data_dir, --epochs or --preset none
+#   SEEDS="0 1 2"          and so METHODS, BRATIOS, NRATIOS, LOG_DIR: what to loop over, and where runs go
+#   SHARD=2/8              the third eighth of the runs, for one of eight machines that share LOG_DIR
+#   DRY_RUN=1              prints the commands
+#
+# Finished runs are skipped and interrupted ones go on, so that a loop can be stopped and started again. A run that
+# fails is named at the end and does not stop the others.
+set -eo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+DENOISE="gce sce elr+ aum coteaching coteaching+ dividemix fdividemix"
+DEBIAS="lff jtt disen"
+ROWS="vanilla $DENOISE $DEBIAS"
+for first in aum coteaching coteaching+ dividemix fdividemix; do # those that pass a cleaned set on
+  for second in $DEBIAS; do ROWS+=" ${first}_$second"; done
+done
+for first in $DEBIAS deneb; do
+  for second in $DENOISE; do ROWS+=" ${first}_$second"; done
+done
+ROWS+=" deneb_vanilla"
+
+: "${METHODS:=$ROWS}" "${SEEDS:=0 1 2 3 4}" "${LOG_DIR:=log/tables}" "${SHARD:=0/1}" "${DRY_RUN:=}"
+if [[ ! $SHARD =~ ^([0-9]+)/([1-9][0-9]*)$ ]] || ((10#${BASH_REMATCH[1]} >= 10#${BASH_REMATCH[2]})); then
+  echo "error: SHARD=$SHARD is not i/n with i from 0 to n-1, such as 0/4." >&2
+  exit 2
+fi
+shard=$((10#${BASH_REMATCH[1]})) shards=$((10#${BASH_REMATCH[2]}))
+
+extra=() number=0 failed=()
+for flag in "$@"; do
+  if [[ $flag == --quick ]]; then
+    SEEDS=0 BRATIOS=${BRATIOS%% *} NRATIOS=${NRATIOS##* }
+    extra+=(--epochs 1)
+  else
+    extra+=("$flag")
+  fi
+done
+
+# run FLAGS: one training, if it belongs to this shard.
+run() {
+  local mine=$((number++ % shards == shard)) code=0
+  ((mine)) || return 0
+  local command=(python train_mix.py --log_dir "$LOG_DIR" "$@" "${extra[@]}")
+  if [[ -n $DRY_RUN ]]; then
+    echo "${command[*]}"
+    return 0
+  fi
+  "${command[@]}" || code=$?
+  ((code != 130)) || exit 130 # interrupted
+  ((code == 0)) || failed+=("${command[*]}")
+}
+
+# tables FLAGS: what has been collected so far; the script ends with 1 if a run failed.
+tables() {
+  [[ -z $DRY_RUN ]] || return 0
+  python -m utils.results "$LOG_DIR" "$@"
+  ((${#failed[@]} == 0)) || { printf 'failed: %s\n' "${failed[@]}" >&2; exit 1; }
+}

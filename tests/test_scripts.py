@@ -1,0 +1,90 @@
+"""The loops behind the tables: their commands resolve, shards share the work, a small loop really runs."""
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from algorithms.arguments import parse_arguments, resolve
+from algorithms.pairs import valid_pairs
+
+ROOT = Path(__file__).parent.parent
+TABLES = sorted(path.name for path in (ROOT / "scripts").glob("table_*.sh"))
+
+
+def loop(script, *flags, **variables):
+    """Runs a script of the folder; returns its exit code, output and errors."""
+    values = os.environ | {name: str(value) for name, value in variables.items()}
+    command = ["bash", f"scripts/{script}", *map(str, flags)]
+    ended = subprocess.run(command, cwd=ROOT, env=values, capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+def commands(script, *flags, **variables):
+    code, output, errors = loop(script, *flags, DRY_RUN=1, **variables)
+    assert (code, errors) == (0, "")
+    return output.splitlines()
+
+
+def test_there_is_a_loop_for_every_table():
+    assert len(TABLES) == 6
+
+
+@pytest.mark.parametrize("script", TABLES)
+def test_every_command_resolves_to_a_run_of_its_own(script, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    lines = commands(script, SEEDS="3")
+    configs = [resolve(parse_arguments(shlex.split(line)[2:], "train_mix.py")) for line in lines]
+    assert len({config.folder for config in configs}) == len(configs) >= 17
+    assert {config.data.seed for config in configs} == {3}
+
+
+def test_the_rows_are_those_of_the_paper():
+    rows = {line.split("--alg ")[1] for line in commands("table_colored_digits.sh", SEEDS="0")}
+    assert {"vanilla", "gce", "sce", "elr+", "aum", "coteaching", "coteaching+", "dividemix", "fdividemix"} < rows
+    assert {"lff", "jtt", "disen", "aum_lff", "dividemix_jtt", "lff_gce", "disen_dividemix", "deneb_aum"} < rows
+    pairs = {tuple(row.split("_")) for row in rows if "_" in row}
+    assert pairs <= set(valid_pairs())
+    assert len(pairs) == 15 + 24 + 9
+
+
+def test_quick_is_the_same_loop_with_one_seed_one_ratio_and_one_epoch():
+    full, quick = commands("table_colored_mnist.sh"), commands("table_colored_mnist.sh", "--quick", "--gpu", "cpu")
+    assert len(full) == 5 * 4 * 2 * len(quick)
+    assert all(
+        line.endswith("--epochs 1 --gpu cpu") and "--bratio 0.005 --nratio 0.1 --seed 0" in line for line in quick
+    )
+
+
+def test_shards_share_the_work():
+    parts = [commands("table_bar.sh", SHARD=f"{shard}/7") for shard in range(7)]
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert sorted(line for part in parts for line in part) == sorted(commands("table_bar.sh"))
+
+
+@pytest.mark.parametrize("shard", ["4/4", "1", "-1/4", "1/0", "a/b"])
+def test_a_shard_that_is_none_is_refused(shard):
+    code, _, errors = loop("table_bar.sh", SHARD=shard)
+    assert code == 2
+    assert errors == f"error: SHARD={shard} is not i/n with i from 0 to n-1, such as 0/4.\n"
+
+
+def test_a_slurm_task_takes_its_shard():
+    task = {"SLURM_ARRAY_TASK_ID": 9, "SLURM_ARRAY_TASK_MIN": 1, "SLURM_ARRAY_TASK_COUNT": 16}
+    lines = commands("slurm.sh", "scripts/table_bffhq.sh", "--tensorboard", **task)
+    assert lines == [f"{line} --tensorboard --gpu 0" for line in commands("table_bffhq.sh", SHARD="8/16")]
+
+
+def test_a_loop_runs_skips_what_is_done_and_names_what_failed(tmp_path):
+    variables = {"SEEDS": "0", "LOG_DIR": tmp_path}
+    flags = ("--quick", "--model", "MLP", "--no_figures", "--threads", "1", "--best_by", "valid_accuracy")
+    code, output, errors = loop("table_colored_digits.sh", *flags, METHODS="vanilla gce_vanilla", **variables)
+    assert code == 1
+    assert errors.count("\nfailed: ") == 1
+    assert "--alg gce_vanilla" in errors.split("\nfailed: ")[1]
+    assert "| vanilla | 1 |" in output
+    code, output, errors = loop("table_colored_digits.sh", *flags, METHODS="vanilla", **variables)
+    assert code == 0
+    assert "already finished" in output
