@@ -199,7 +199,8 @@ def mixed(methods: dict[str, list[Run]]) -> list[str]:
 
 def methods_tables(runs: list[Run], asked: Namespace) -> list[Table]:
     """One table for every data set and its ratios: all there is to say about each method."""
-    head = ["method", "n", *(f"{name}, {moment}" for moment in ("end", "best") for name in SHOWN), "seconds", "MB"]
+    moments = [asked.when] if asked.when else ["end", "best"]
+    head = ["method", "n", *(f"{name}, {moment}" for moment in moments for name in SHOWN), "seconds", "MB"]
     tables = []
     for (dataset, ratios), members in grouped(runs, lambda run: (run.dataset, run.ratios)).items():
         methods = by_method(members, asked.methods)
@@ -212,7 +213,7 @@ def methods_tables(runs: list[Run], asked: Namespace) -> list[Table]:
                 [
                     method,
                     counted(len(results), most, len(mine) - len(results)),
-                    *(estimate(mine, moment, name) for moment in ("end", "best") for name in SHOWN),
+                    *(estimate(mine, moment, name) for moment in moments for name in SHOWN),
                     f"{statistics.mean(seconds):.0f}" if results else "",
                     f"{max(result['peak_memory_bytes'] for result in results) / 1e6:.0f}" if results else "",
                 ]
@@ -224,6 +225,7 @@ def methods_tables(runs: list[Run], asked: Namespace) -> list[Table]:
 
 def ratios_tables(runs: list[Run], asked: Namespace) -> list[Table]:
     """One table for every data set: methods by ratios, one metric."""
+    when = asked.when or "end"
     tables = []
     for dataset, members in grouped(runs, lambda run: run.dataset).items():
         methods = by_method(members, asked.methods)
@@ -231,25 +233,25 @@ def ratios_tables(runs: list[Run], asked: Namespace) -> list[Table]:
         rows: list[list[Cell]] = [
             [
                 method,
-                *(estimate([run for run in mine if run.ratios == ratio], asked.when, asked.metric) for ratio in ratios),
+                *(estimate([run for run in mine if run.ratios == ratio], when, asked.metric) for ratio in ratios),
             ]
             for method, mine in methods.items()
         ]
-        title = f"{dataset}, {asked.metric}, {asked.when} (number of seeds){shared_settings(members)}"
+        title = f"{dataset}, {asked.metric}, {when} (number of seeds){shared_settings(members)}"
         tables.append(Table(title, ["method", *map(written, ratios)], with_best(rows, show_n=True), []))
     return tables
 
 
 def differences_tables(runs: list[Run], asked: Namespace) -> list[Table]:
     """What each method gains over another on the same seeds: mean and 95 % confidence interval (Student's t)."""
-    against, key = asked.against, METRICS[asked.metric]
+    against, when, key = asked.against, asked.when or "end", METRICS[asked.metric]
     tables = []
     for (dataset, ratios), members in grouped(runs, lambda run: (run.dataset, run.ratios)).items():
         accuracies = {
             method: {
-                run.seed: 100 * run.result[asked.when][key]
+                run.seed: 100 * run.result[when][key]
                 for run in rows
-                if run.result is not None and run.result[asked.when][key] is not None
+                if run.result is not None and run.result[when][key] is not None
             }
             for method, rows in by_method(members, [*asked.methods, against] if asked.methods else []).items()
         }
@@ -261,7 +263,7 @@ def differences_tables(runs: list[Run], asked: Namespace) -> list[Table]:
             if method != against:
                 mean = f"{statistics.mean(gains):+.1f}" if gains else "missing"
                 rows.append([method, str(len(gains)), mean, interval(gains)])
-        title = f"{dataset}, {written(ratios)}: {asked.metric}, {asked.when}, points above {against} on the same seeds"
+        title = f"{dataset}, {written(ratios)}: {asked.metric}, {when}, points above {against} on the same seeds"
         tables.append(Table(title, ["method", "pairs", "difference", "95 % interval"], rows, []))
     return tables
 
@@ -347,7 +349,9 @@ def parser() -> Parser:
     flags.add_argument("--show", choices=tuple(SHOW), default="methods", help="which tables")
     flags.add_argument("--format", choices=tuple(FORMATS), default="md", help="how they are written")
     flags.add_argument("--metric", choices=tuple(METRICS), default="unbiased", help="of ratios and differences")
-    flags.add_argument("--when", choices=("end", "best"), default="end", help="of ratios and differences")
+    flags.add_argument(
+        "--when", choices=("end", "best"), help="the last epoch or the best; by default both, or else the end"
+    )
     flags.add_argument("--against", default="vanilla", metavar="METHOD", help="what differences are taken from")
     flags.add_argument("--dataset", help="only this data set")
     flags.add_argument("--ratios", metavar="NRATIO_BRATIO", help="only these, such as 0.1_0.01")
