@@ -20,7 +20,7 @@ from data.augment import BAR
 from data.holdout import hold_out
 from data.layouts.choice import read_fixed
 from data.layouts.disen import labels_of, read_disen
-from data.layouts.images import images_below, read_images
+from data.layouts.images import images_below, names_below, read_images
 from data.registry import Defaults, dataset, option
 from data.split import Clean, Source
 from utils.errors import RunError
@@ -71,7 +71,8 @@ def read_original(root: Path, size: int) -> Source:
         if len(paths) != SIZES[name]:
             log.warning("%s holds %d images; the original BAR has %d.", root / name, len(paths), SIZES[name])
         labels = torch.tensor([_class_of(path) for path in paths])
-        return Clean(read_images(paths, size), labels, torch.full_like(labels, -1))
+        files = names_below(root.parent, paths)
+        return Clean(read_images(paths, size), labels, torch.full_like(labels, -1), files=files)
 
     everything, test = split("train"), split("test")
     held = hold_out(everything.labels, 0.1, NAME)
@@ -101,7 +102,8 @@ def read_resplit(root: Path, percent: str, size: int) -> Source:
                 paths.append(path)
                 pairs.append((label, bias if shift is None else (label + shift) % len(CLASSES)))
         labels, bias_labels = torch.tensor(pairs).T
-        return Clean(read_images(paths, size), labels.contiguous(), bias_labels.contiguous())
+        files = names_below(root.parent, paths)
+        return Clean(read_images(paths, size), labels.contiguous(), bias_labels.contiguous(), files=files)
 
     train = split((root / "train" / "align", 0), (root / "train" / "conflict" / percent, 1))
     return Source(

@@ -24,7 +24,7 @@ import torch
 
 from data.augment import BAR
 from data.holdout import hold_out
-from data.layouts.images import images_below, read_images
+from data.layouts.images import images_below, names_below, read_images
 from data.layouts.pt import pt_files, read_pt
 from data.registry import Defaults, dataset, option
 from data.split import Clean, Source
@@ -73,7 +73,9 @@ def folder(data_dir: Path, bratio: float | None, options: Options) -> Source:
     if options.annotations:
         items = annotated(items, Path(options.annotations), data_dir, class_names)
     chosen, said = with_all_splits(list(items.values()))
-    train, valid, test = (_read([item for item in chosen if item.split == name], options.image_size) for name in SPLITS)
+    train, valid, test = (
+        _read(data_dir, [item for item in chosen if item.split == name], options.image_size) for name in SPLITS
+    )
     return Source(train, valid, test, class_names, origin="; ".join([f"your images in {data_dir}", *said]))
 
 
@@ -96,13 +98,13 @@ def with_all_splits(items: list[Item]) -> tuple[list[Item], list[str]]:
     return items, said
 
 
-def _read(items: list[Item], size: int) -> Clean:
-    images = read_images([item.path for item in items], size)
+def _read(root: Path, items: list[Item], size: int) -> Clean:
+    paths = [item.path for item in items]
     given = torch.tensor([item.given for item in items])
     bias = torch.tensor([-1 if item.bias is None else item.bias for item in items])
     unsaid = [item.given if item.split == "test" else -1 for item in items]
     true = torch.tensor([other if item.true is None else item.true for item, other in zip(items, unsaid, strict=True)])
-    return Clean(images, given, bias, true)
+    return Clean(read_images(paths, size), given, bias, true, names_below(root, paths))
 
 
 def find_images(root: Path) -> tuple[dict[str, Item], tuple[str, ...]]:

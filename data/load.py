@@ -61,7 +61,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
         valid=Split(valid.images, _best_known(valid), transform) if settings.clean_valid else noisy(valid),
         test=Split(test.images, test.labels, transform),
         annotations={
-            name: Annotations(clean.truth, clean.bias_labels)
+            name: Annotations(clean.truth, clean.bias_labels, clean.files)
             for name, clean in (("train", source.train), ("valid", valid), ("test", test))
         },
         class_names=source.class_names,

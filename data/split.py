@@ -48,14 +48,22 @@ class Split:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What is known about the samples of a split, for evaluation and diagnostics only; int64 [N], -1 where unknown."""
+    """What is known about the samples of a split, for evaluation and diagnostics only; int64 [N], -1 where unknown.
+
+    files: the images' files below the data folder, N of them, or none where images come from elsewhere.
+    """
 
     true_labels: Tensor
     bias_labels: Tensor
+    files: tuple[str, ...] = ()
 
     def groups(self, given: Tensor) -> Tensor:
         """Position of every sample in `utils.metrics.GROUPS`, int64 [N], -1 where unknown."""
         return group_index(given, self.true_labels, self.bias_labels)
+
+    def wrong(self, given: Tensor) -> Tensor:
+        """Which of the given labels are known to be wrong, bool [N]."""
+        return (self.true_labels >= 0) & (self.true_labels != given)
 
 
 @dataclass(frozen=True)
@@ -66,12 +74,14 @@ class Clean:
     labels: int64 [N], as they are given.
     bias_labels: int64 [N], -1 where unknown.
     true_labels: int64 [N], -1 where unknown; None if the labels are the true ones.
+    files: the images' files below the data folder, N of them, or none where images come from elsewhere.
     """
 
     images: Images
     labels: Tensor
     bias_labels: Tensor
     true_labels: Tensor | None = None
+    files: tuple[str, ...] = ()
 
     @property
     def truth(self) -> Tensor:
@@ -80,7 +90,8 @@ class Clean:
     def subset(self, index: Tensor) -> "Clean":
         """The samples at `index` (int64 [K]), numbered anew from 0."""
         true = None if self.true_labels is None else self.true_labels[index]
-        return Clean(taken(self.images, index), self.labels[index], self.bias_labels[index], true)
+        files = tuple(self.files[i] for i in index.tolist()) if self.files else ()
+        return Clean(taken(self.images, index), self.labels[index], self.bias_labels[index], true, files)
 
 
 @dataclass(frozen=True)

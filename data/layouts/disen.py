@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from data.layouts.images import images_below, read_images
+from data.layouts.images import images_below, names_below, read_images
 from data.split import Clean, Source
 from utils.errors import RunError
 
@@ -57,18 +57,19 @@ def read_disen(root: Path, percent: str, class_names: tuple[str, ...], size: int
     # Sorted together, not folder after folder: only then do positions in the names restore the order.
     train = images_below(folder / "align") + images_below(folder / "conflict")
     return Source(
-        train=_read(sorted(train, key=lambda path: (path.name, path)), size),
-        valid=_read(images_below(valid), size),
-        test=_read(images_below(test), size),
+        train=_read(root, sorted(train, key=lambda path: (path.name, path)), size),
+        valid=_read(root, images_below(valid), size),
+        test=_read(root, images_below(test), size),
         class_names=class_names,
         origin=f"Disen folders: {root.name}/{percent}",
         variant=variant,
     )
 
 
-def _read(paths: list[Path], size: int) -> Clean:
+def _read(root: Path, paths: list[Path], size: int) -> Clean:
     pairs = torch.tensor([_checked_labels(path) for path in paths])
-    return Clean(read_images(paths, size), pairs[:, 0].clone(), pairs[:, 1].clone())
+    files = names_below(root.parent, paths)
+    return Clean(read_images(paths, size), pairs[:, 0].clone(), pairs[:, 1].clone(), files=files)
 
 
 def labels_of(path: Path) -> tuple[int, int]:

@@ -39,6 +39,11 @@ def images_below(folder: Path, needed: bool = True) -> list[Path]:
     return sorted(files, key=lambda path: (path.name, path))
 
 
+def names_below(root: Path, paths: list[Path]) -> tuple[str, ...]:
+    """The paths as `samples.csv` shows them: below `root`, with slashes."""
+    return tuple(path.relative_to(root).as_posix() for path in paths)
+
+
 def read_images(paths: list[Path], size: int = 0) -> Images:
     """Decodes images to uint8 [N, 3, H, W], channels last; what does not fit into memory goes into a file beside them.
 

@@ -67,6 +67,8 @@ def test_the_original_has_classes_in_names_and_no_bias_labels(original, caplog):
         assert clean.bias_labels.unique().tolist() == [-1]
         assert clean.images.shape[1:] == (3, 8, 8)
         assert torch.equal(clean.truth, clean.labels)
+        assert [CLASSES.index(Path(file).stem.rsplit("_")[0]) for file in clean.files] == clean.labels.tolist()
+    assert source.test.files[:3] == ("BAR/test/climbing_0.jpg", "BAR/test/climbing_1.jpg", "BAR/test/diving_0.jpg")
     assert "validation is a stratified tenth of its training images" in source.origin
     assert "holds 120 images; the original BAR has 1941" in caplog.text
 
@@ -99,6 +101,10 @@ def test_a_name_without_a_class_is_named(original):
 def test_the_resplit_takes_bias_from_folders_in_training_only(resplit):
     source = build(resplit, 0.01)
     assert source.train.labels.tolist() == [0, 4, 5]
+    assert all(
+        file.startswith(f"bar/train/{'conflict' if at == 2 else 'align'}/")
+        for at, file in enumerate(source.train.files)
+    )
     assert source.train.bias_labels.tolist() == [0, 4, 0]
     assert (source.valid.labels.tolist(), source.valid.bias_labels.tolist()) == ([3], [3])
     assert (source.test.labels.tolist(), source.test.bias_labels.tolist()) == ([1, 0], [0, 0])

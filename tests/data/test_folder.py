@@ -64,6 +64,8 @@ def test_folders_give_labels_and_nothing_else_is_known(tree):
     assert "stratified" not in source.origin
     wanted = np.asarray(Image.open(tree / "train/dog/03.png"))
     assert torch.equal(source.train.images[43].permute(1, 2, 0), torch.from_numpy(wanted.copy()))
+    assert source.train.files[43] == "train/dog/03.png"
+    assert source.test.files == tuple(f"test/{name}/{i:02}.png" for name in ("cat", "dog") for i in range(6))
 
 
 def test_a_test_split_and_a_validation_split_are_held_out_by_class_and_the_log_says_so(tree):

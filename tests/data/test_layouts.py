@@ -216,6 +216,8 @@ def assert_holds(clean, stems):
     assert [tuple(image[:, 0, 0].tolist()) for image in clean.images] == [color_of(stem) for stem in stems]
     assert clean.labels.tolist() == [int(stem.split("_")[-2]) for stem in stems]
     assert clean.bias_labels.tolist() == [int(stem.split("_")[-1]) for stem in stems]
+    assert [file.rsplit("/")[-1] for file in clean.files] == [f"{stem}.png" for stem in stems]
+    assert all(file.startswith("cmnist/") for file in clean.files)
 
 
 def test_disen_folders_with_flat_validation(tree):
@@ -421,6 +423,7 @@ def test_images_that_do_not_fit_into_memory_go_into_a_file_beside_them(tree, mon
         assert isinstance(train.images, Store)
         assert torch.equal(train.images[:], wanted.train.images)
         assert train.labels.tolist() == wanted.train.labels.tolist()
+        assert train.files == wanted.train.files
     assert len(list((tree / "1pct").glob(".images-*.bytes"))) == 1
     draw(tree / "1pct/align/0/a_0_0.png", size=(6, 4))
     os.utime(tree / "1pct/align/0/a_0_0.png", (1, 1))

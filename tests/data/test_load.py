@@ -97,7 +97,7 @@ def test_the_halves_do_without_bias_labels(load):
     assert (counts[0] - counts[1]).abs().max() <= 1
 
 
-NOTHING = Clean(*(part[:0] for part in (SOURCE.train.images, SOURCE.train.labels, SOURCE.train.bias_labels)))
+NOTHING = SOURCE.train.subset(torch.arange(0))
 REFUSED = {
     "empty": (NOTHING, "the valid split is empty"),
     "label too high": (replace(SOURCE.valid, labels=SOURCE.valid.labels + 1), "valid: labels span 1 to 10; wanted 0"),

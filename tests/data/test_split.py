@@ -53,6 +53,7 @@ def test_a_subset_has_the_samples_asked_for():
 
 def test_groups_are_judged_by_the_true_label():
     notes = Annotations(torch.tensor([1, 1, 1, 1, -1, 1]), torch.tensor([1, 2, 1, 2, 1, -1]))
+    assert notes.wrong(torch.tensor([1, 1, 0, 0, 1, 2])).tolist() == [False, False, True, True, False, True]
     assert notes.groups(torch.tensor([1, 1, 2, 2, 1, 1])).tolist() == [0, 1, 2, 3, -1, -1]
 
 
