@@ -119,6 +119,13 @@ class Method(nn.Module):
         """
         raise NotImplementedError(f"{self.name} is not a selector")
 
+    def diagnostics(self) -> dict[str, Tensor]:
+        """For a selector, called where `select` is: columns of `samples.csv` that it fills for its samples, [N] each.
+
+        Nothing is trained on them.
+        """
+        return {}
+
 
 def weighted_mean(losses: Tensor, weights: Tensor | None) -> Tensor:
     """Mean of weights * losses over the batch (both [B]): divided by B, not by the sum of the weights."""

@@ -7,7 +7,13 @@ Noisy Labels." AAAI 2023, arXiv:2212.01189.
    whose loss a two-component mixture gives to its smaller-mean component with probability above `p_threshold`.
 2. Every sample's sampling probability is proportional to the entropy of the prejudice model's output at temperature
    `tau`. It never looks at the label, so mislabelled aligned images stay as rare as other aligned ones.
+   For comparison `score` puts in its place, at the same temperature, the cross entropy of the given label or the norm
+   of its gradient, |softmax(z / tau) - onehot(y)|; both look at the label.
 3. A fresh model is trained by any other method on batches drawn so, with replacement: the second stage.
+
+The gradient is that with respect to the logits, so that all three scores are functions of the same output and differ
+in nothing else. PGD's, with respect to the last layer, is this one times the length of the image's features.
+A `warmup` of all epochs trains without the filter.
 
 Deviations from the authors' code: the losses come from one pass over the plain images (theirs are augmented and
 shuffled); a kept set smaller than a batch still trains (theirs drops it); fewer than two kept samples mean all (theirs:
@@ -22,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algorithms.base import Batch, Method, hparam, method
-from algorithms.losses import as_probabilities, prediction_entropy
+from algorithms.losses import as_probabilities, head_gradient_norms, prediction_entropy
 from algorithms.mixture import clean_probability, keep
 
 
@@ -39,13 +45,21 @@ class Deneb(Method):
         p_threshold: float = hparam(
             0.5, search=[0.1, 0.3, 0.5, 0.7, 0.9], low=0, high=1, help="keep samples likelier than this to be clean"
         )
-        warmup: int = hparam(1, search=[0, 5, 10], low=0, help="epochs on everything before the mixture filters")
+        warmup: int = hparam(
+            1, search=[0, 5, 10], low=0, help="epochs on everything before the mixture filters; all of them: no filter"
+        )
         tau: float = hparam(
             1.0,
             search=[0.5, 1, 5, 10, 20],
             low=1e-3,
             after_training=True,
             help="temperature of the entropy; lower sharpens",
+        )
+        score: str = hparam(
+            "entropy",
+            choices=("entropy", "loss", "gradient_norm"),
+            after_training=True,
+            help="what sampling probabilities are proportional to, of the prejudice model's output at tau",
         )
 
     def begin_epoch(self, epoch: int) -> None:
@@ -54,15 +68,40 @@ class Deneb(Method):
 
     def kept_samples(self) -> Tensor:
         """Positions of the samples that look clean and aligned to the current model, int64 [K]."""
-        labels = self.task.train.labels.cpu()
         self.eval()
-        losses = F.cross_entropy(self.task.over_train(self.predict), labels, reduction="none")
+        losses = self.given_label_losses(self.task.over_train(self.predict))
         self.train()
         return keep(torch.from_numpy(clean_probability(losses.numpy())), self.hparams.p_threshold)
+
+    def given_label_losses(self, logits: Tensor) -> Tensor:
+        """Cross entropy of every training sample's given label, [N], from logits [N, C]."""
+        return F.cross_entropy(logits, self.task.train.labels.cpu(), reduction="none")
 
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         return F.cross_entropy(logits, batch.labels, reduction="none")
 
     def select(self) -> tuple[Tensor, Tensor]:
-        entropy = prediction_entropy(self.task.over_train(self.predict).double(), self.hparams.tau)
-        return as_probabilities(entropy), entropy
+        logits = self.task.over_train(self.predict).double()
+        score = sampling_score(self.hparams.score, logits, self.task.train.labels.cpu(), self.hparams.tau)
+        return as_probabilities(score), score
+
+    def diagnostics(self) -> dict[str, Tensor]:
+        logits = self.task.over_train(self.predict)
+        losses = self.given_label_losses(logits)
+        return {
+            "prejudice_loss": losses,
+            "clean_aligned_probability": torch.from_numpy(clean_probability(losses.numpy())),
+            "entropy": prediction_entropy(logits.double(), self.hparams.tau),
+        }
+
+
+def sampling_score(kind: str, logits: Tensor, labels: Tensor, tau: float) -> Tensor:
+    """What sampling probabilities are proportional to, [N], from logits float [N, C] and given labels int64 [N].
+
+    kind: entropy, loss or gradient_norm, see above. The gradient's constant factor 1 / tau is left out.
+    """
+    if kind == "entropy":
+        return prediction_entropy(logits, tau)
+    if kind == "loss":
+        return F.cross_entropy(logits / tau, labels, reduction="none")
+    return head_gradient_norms(logits / tau, labels, features=logits[:, :0])  # of the bias alone, that is of the logits
