@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algorithms.audit import audit
 from algorithms.base import Method, methods
 from algorithms.config import RunConfig, StageConfig
 from algorithms.losses import as_probabilities
@@ -73,6 +74,10 @@ class TrainingSet:
     probabilities: Tensor | None = None
     weights: Tensor | None = None
 
+    def spread(self, values: Tensor, size: int) -> Tensor:
+        """`values` of the K samples as float64 [size], for all images of the data set; NaN for those that are gone."""
+        return torch.full((size,), torch.nan, dtype=torch.float64).index_copy_(0, self.members, values.double())
+
     def after(self, selection: Selection, resampling: bool) -> "TrainingSet":
         """What the next stage trains on; a kept subset restricts what earlier stages said and numbers samples anew."""
         values, size = selection.values, len(self.split)
@@ -102,6 +107,7 @@ def _train(config: RunConfig, folder: RunFolder, watch: Watch) -> dict[str, Any]
         evaluate.referee = over_split(judge.predict, valid, config.device)
     records: list[Record] = []
     stages: list[dict[str, Any]] = []
+    rated: dict[str, Tensor] = {}
     with tensorboard(folder.path, config.tensorboard) as write_scalars:
 
         def on_epoch(history: list[Record]) -> None:
@@ -120,6 +126,7 @@ def _train(config: RunConfig, folder: RunFolder, watch: Watch) -> dict[str, Any]
                 _plot_selection(folder / "figures", draws, score, current.members, dataset)
             records += _numbered(history, len(stages) + 1)
             stages.append(outcome)
+            rated |= {name: current.spread(values, len(groups)) for name, values in selection.columns().items()}
             current = current.after(selection, config.resampling)
             evaluate.groups = groups[current.members]
 
@@ -136,6 +143,8 @@ def _train(config: RunConfig, folder: RunFolder, watch: Watch) -> dict[str, Any]
         stages.append({**final.as_dict(), "seconds": sum(record["seconds"] for record in history)})
 
     save_tensors(folder / "model.pt", method.state_dict())
+    if not config.trial:
+        audit(folder, dataset, method, rated, config.figures)
     criterion = CRITERIA[config.best_by]
     best = history[best_epoch([record[criterion.key] for record in history], criterion.maximise)]
     result = {
@@ -187,7 +196,8 @@ def _select(
     selected = method.select()
     values, score = from_writer(lambda: selected)
     assert method.emits is not None
-    selection = Selection(method.emits, values, score, train.fingerprint())
+    diagnostics = {} if config.trial else method.diagnostics()
+    selection = Selection(method.emits, values, score, train.fingerprint(), diagnostics)
     seconds = sum(record["seconds"] for record in history)
     return selection, {**stage.as_dict(), "seconds": seconds, "reused": reused}, history
 
@@ -283,7 +293,13 @@ def _log_data(summary: dict) -> None:
 
 def _plot_selection(folder: Path, draws: np.ndarray, score: np.ndarray, members: Tensor, dataset: Dataset) -> None:
     plots.score_histogram(folder, score, dataset.train_groups()[members].numpy())
-    train, notes = dataset.train.subset(members), dataset.annotations["train"]
+    train, notes = dataset.train, dataset.annotations["train"]
+    order = members.numpy()[np.argsort(-draws, kind="stable")]
+    shown = {
+        "most sampled: given label (true label)": order[: plots.SHEET],
+        "least sampled: given label (true label)": order[-plots.SHEET :],
+    }
     plots.sample_sheet(
-        folder, train.images, draws, train.labels.numpy(), notes.true_labels[members].numpy(), dataset.class_names
-    )
+        folder / "samples.png", train.images, shown,
+        train.labels, notes.true_labels, notes.wrong(train.labels), dataset.class_names,
+    )  # fmt: skip

@@ -1,6 +1,6 @@
 """What one stage hands to the next."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +21,14 @@ class Selection:
     values: sampling probabilities (float64 [N], sum 1), loss weights (float32 [N]) or kept positions (int64 [K]).
     score: what it ranked the samples by, float64 [N] (for DENEB the entropy).
     fingerprint: of the training images and noisy labels it was made for.
+    diagnostics: further columns of `samples.csv`, [N] each (see `Method.diagnostics`).
     """
 
     kind: Emission
     values: Tensor
     score: Tensor
     fingerprint: str
+    diagnostics: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind == "kept" and len(self.values) < 2:
@@ -41,6 +43,10 @@ class Selection:
         if self.kind == "kept":
             return torch.zeros_like(self.score).index_fill_(0, self.values, 1 / len(self.values))
         return self.values.double() / self.values.double().sum()
+
+    def columns(self) -> dict[str, Tensor]:
+        """What it says of every sample, as `samples.csv` calls it: [N] each."""
+        return {"score": self.score, "sampling_probability": self.share_of_draws(), **self.diagnostics}
 
     @writer_only
     def save(self, path: Path, **more: np.ndarray) -> None:

@@ -8,12 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import train_mix
 from algorithms.arguments import pick_device
 from utils import distributed
+from utils.audit import read_samples
 from utils.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
@@ -76,6 +78,9 @@ def test_terminated_and_continued_by_one_process_it_is_the_run_of_one_process(tm
     for one, two in zip(metrics(tmp_path / "one" / FOLDER), metrics(folder), strict=True):
         assert two["train_loss"] == pytest.approx(one["train_loss"], rel=1e-4)
         assert two.get("kept") == one.get("kept")
+    one, two = (read_samples(tmp_path / name / FOLDER) for name in ("one", "two"))
+    assert (one["given_label"] == two["given_label"]).all()
+    np.testing.assert_allclose(one["prejudice_loss"], two["prejudice_loss"], rtol=1e-2, atol=1e-4)
 
 
 @pytest.fixture

@@ -17,9 +17,10 @@ import torch
 import train_mix
 from algorithms import pipeline
 from data import colored_digits
-from data.load import load_dataset
+from data.load import DataSettings, load_dataset
 from data.store import write_store
 from models.registry import build_network
+from utils.audit import read_samples
 from utils.metrics import GROUPS
 
 ROOT = Path(__file__).parent.parent
@@ -69,7 +70,8 @@ def test_a_run_leaves_a_complete_folder(train, run_folder):
     folder = run_folder()
     assert code == 0
     assert {path.name for path in folder.iterdir()} == {
-        ".lock", "config.json", "figures", "metrics.jsonl", "model.pt", "result.json", "selection.npz", "train.log",
+        ".lock", "config.json", "figures", "metrics.jsonl", "model.pt", "result.json", "samples.csv", "selection.npz",
+        "train.log",
     }  # fmt: skip
     result = json.loads((folder / "result.json").read_text())
     for when in ("end", "best"):
@@ -82,7 +84,7 @@ def test_a_run_leaves_a_complete_folder(train, run_folder):
     assert [(line["stage"], line["epoch"]) for line in lines] == [(1, 1), (1, 2), (2, 1), (2, 2)]
     assert {"train_loss", "train_accuracy", "lr", "seconds", *ACCURACIES} <= lines[-1].keys()
     assert {path.name for path in (folder / "figures").iterdir()} == {
-        "learning_curves.png", "samples.png", "score_by_group.png",
+        "label_errors.png", "learning_curves.png", "samples.png", "score_by_group.png",
     }  # fmt: skip
     with np.load(folder / "selection.npz", allow_pickle=False) as selection:
         assert selection["probability"].sum() == pytest.approx(1)
@@ -92,6 +94,50 @@ def test_a_run_leaves_a_complete_folder(train, run_folder):
     assert config["data"]["train"]["groups"].keys() == set(GROUPS)
     assert "conflicting-clean" in output
     assert "--alg vanilla" in output
+
+
+def test_every_training_image_has_a_row(train, run_folder):
+    train("--alg", "deneb_gce", "--epochs", 2, "--tau", 2)
+    samples = read_samples(run_folder())
+    data = load_dataset(DataSettings("colored_digits", "", 0.05, 0.1, "sym", "reference", clean_valid=False, seed=0))
+    notes = data.annotations["train"]
+    assert samples["index"].tolist() == list(range(300))
+    assert (samples["file"] == "").all()
+    for column, labels in (
+        ("given_label", data.train.labels), ("true_label", notes.true_labels), ("bias_label", notes.bias_labels)
+    ):  # fmt: skip
+        assert samples[column].tolist() == [data.class_names[label] for label in labels]
+    assert samples["group"].tolist() == [GROUPS[g] for g in data.train_groups()]
+    with np.load(run_folder() / "selection.npz", allow_pickle=False) as selection:
+        np.testing.assert_allclose(samples["score"], selection["score"], rtol=1e-5)
+        np.testing.assert_allclose(samples["sampling_probability"], selection["probability"], rtol=1e-5)
+    np.testing.assert_array_equal(samples["entropy"], samples["score"])
+    assert (samples["prejudice_loss"] > 0).all()
+    clean = samples["clean_aligned_probability"]
+    assert 0 <= clean.min() < 0.5 < clean.max() <= 1
+    cheap, dear = (samples["prejudice_loss"][side] for side in (clean > 0.5, clean <= 0.5))
+    assert cheap.max() < dear.min()
+    agreed = samples["predicted_label"] == samples["given_label"]
+    assert 0 < agreed.sum() < 300
+    assert (samples["given_label_confidence"][agreed] > 0.1).all()
+    assert (samples["given_label_confidence"][~agreed] <= 0.5).all()
+
+
+def test_rows_of_images_that_an_earlier_stage_dropped_and_of_runs_without_a_selector(train, run_folder):
+    train("--alg", "aum_deneb", "--epochs", 2)
+    samples, described = read_samples(run_folder("aum_deneb_gce")), ("score", "sampling_probability", "entropy")
+    with np.load(run_folder("aum_deneb_gce") / "selection.npz", allow_pickle=False) as selection:
+        kept = np.isin(np.arange(300), selection["index"])
+        np.testing.assert_allclose(samples["score"][kept], selection["score"], rtol=1e-5)
+    assert 0 < kept.sum() < 300
+    assert all((np.isnan(samples[name]) == ~kept).all() for name in described)
+    assert samples["sampling_probability"][kept].sum() == pytest.approx(1, abs=1e-4)
+    assert np.isfinite(samples["given_label_confidence"]).all()
+    assert (samples["predicted_label"] != "").all()
+    train("--alg", "vanilla", "--epochs", 1)
+    samples = read_samples(run_folder("vanilla"))
+    assert all(np.isnan(samples[name]).all() for name in (*described, "prejudice_loss"))
+    assert np.isfinite(samples["given_label_confidence"]).all()
 
 
 def test_a_finished_run_is_shown_and_not_trained_again(train, monkeypatch):

@@ -5,11 +5,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from utils.distributed import writer_only
 from utils.files import replacing
 from utils.metrics import GROUPS
 from utils.trials import History
+
+SHEET = 24
+"""Images in a block of a sheet."""
 
 COLORS = dict(zip(GROUPS, ("#4477aa", "#228833", "#ccbb44", "#ee6677"), strict=True))
 CURVES = {
@@ -61,33 +65,36 @@ def score_histogram(folder: Path, score: np.ndarray, group: np.ndarray) -> None:
 
 @writer_only
 def sample_sheet(
-    folder: Path,
+    path: Path,
     images: Any,
-    probability: np.ndarray,
-    given: np.ndarray,
-    true: np.ndarray,
+    shown: dict[str, np.ndarray],
+    given: Tensor,
+    other: Tensor,
+    wrong: Tensor,
     class_names: tuple[str, ...],
 ) -> None:
-    """The most and the least sampled training images with their labels: `samples.png`. Wrong labels are red.
+    """Training images in blocks of up to `SHEET`, each with its given and, in brackets, another label.
 
-    `images` gives for a position an image, uint8 [3, H, W].
+    Args:
+        images: gives for a position an image, uint8 [3, H, W].
+        shown: the positions in each block, by its title.
+        given, other: labels of all images, int64 [N]; -1 is unknown.
+        wrong: which given labels are to be red, bool [N].
     """
-    columns, rows = 12, 2
-    order = np.argsort(-probability, kind="stable")
-    shown = {"most sampled": order[: columns * rows], "least sampled": order[-columns * rows :]}
-    figure = Figure(figsize=(columns, 6.4), layout="constrained")
-    grid = figure.add_gridspec(2, 1)
+    known = (*class_names, "?")
+    columns, rows = 12, SHEET // 12
+    figure = Figure(figsize=(columns, 3.2 * len(shown)), layout="constrained")
+    grid = figure.add_gridspec(len(shown), 1)
     for row, (title, members) in enumerate(shown.items()):
         part = figure.add_subfigure(grid[row])
-        part.suptitle(f"{title}: given label (true label)", fontsize=10)
+        part.suptitle(title, fontsize=10)
         for axis, i in zip(part.subplots(rows, columns).flat, members, strict=False):
             axis.imshow(images[i].permute(1, 2, 0).numpy())
-            wrong = true[i] >= 0 and true[i] != given[i]
-            label = f"{class_names[given[i]]} ({class_names[true[i]] if true[i] >= 0 else '?'})"
-            axis.set_title(label, fontsize=8, color="red" if wrong else "black")
+            caption = f"{known[given[i]]} ({known[other[i]]})"
+            axis.set_title(caption, fontsize=8, color="red" if wrong[i] else "black")
         for axis in part.axes:
             axis.axis("off")
-    _save(figure, folder / "samples.png")
+    _save(figure, path)
 
 
 def search_progress(path: Path, history: History, space: dict[str, list], title: str, maximise: bool) -> None:

@@ -15,7 +15,10 @@ from utils.files import read_json, write_json, write_text
 
 log = logging.getLogger(__name__)
 
-OURS = ("config.json", "metrics.jsonl", "train.log", "selection.npz", "checkpoint.pt", "model.pt", "result.json")
+OURS = (
+    "config.json", "metrics.jsonl", "train.log", "selection.npz", "checkpoint.pt", "model.pt", "samples.csv",
+    "result.json",
+)  # fmt: skip
 
 
 class RunFolder:

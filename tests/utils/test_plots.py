@@ -41,6 +41,7 @@ def test_score_histogram(tmp_path, group, score):
 @pytest.mark.parametrize("count", [3, 60])
 def test_sample_sheet_of_few_and_many_images_with_unknown_true_labels(tmp_path, count):
     images = torch.randint(0, 256, (count, 3, 8, 8), dtype=torch.uint8)
-    given, true = np.arange(count) % 3, np.arange(count) % 4 - 1
-    plots.sample_sheet(tmp_path, images, np.linspace(0, 1, count), given, true, ("a", "b", "c"))
+    given, true = torch.arange(count) % 3, torch.arange(count) % 4 - 1
+    shown = {"first": np.arange(count)[: plots.SHEET], "last": np.arange(count)[-plots.SHEET :]}
+    plots.sample_sheet(tmp_path / "samples.png", images, shown, given, true, true > given, ("a", "b", "c"))
     assert_png(tmp_path / "samples.png")
