@@ -106,7 +106,7 @@ def report(samples: Samples, top: int) -> str:
     lines = [f"Likeliest label errors, {len(errors)} of the {(given != predicted).sum()} images that the final model "
              "takes for another class:"]  # fmt: skip
     lines += table(errors, ("given", given), ("predicted", predicted), ("confidence in given", confidence))
-    lines += _judged("wrong", given != true, true != "", 1 - confidence, errors)
+    lines += _judged("wrong", given != true, true != "", -confidence, errors)
     if np.isfinite(probability).any():
         lines += ["", f"Likeliest hidden minority, the {len(minority)} most sampled images that the final model takes "
                   "for what they are called:"]  # fmt: skip
