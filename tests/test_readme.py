@@ -13,12 +13,14 @@ from algorithms.search import add_search_flags, space_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    shlex.split(line, comments=True)[2:]
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+PAGES = [README, *(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))]
+LINES = [
+    line
+    for page in PAGES
+    for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
     for line in block.replace("pip install -r requirements.txt && ", "").splitlines()
-    if line.startswith("python train_mix.py") or "&& python train_mix.py" in line
 ]
+COMMANDS = [shlex.split(line, comments=True)[2:] for line in LINES if line.startswith("python train_mix.py")]
 SEARCHES = [
     shlex.split(line, comments=True)[2:]
     for text in (README, (ROOT / "docs" / "search.md").read_text(encoding="utf-8"))
@@ -27,8 +29,22 @@ SEARCHES = [
 ]
 
 
-def test_the_readme_shows_commands():
-    assert len(COMMANDS) >= 7
+def test_pages_show_commands():
+    assert len(COMMANDS) >= 9
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if re.search(r"\bpython -m |\bbash ", line)])
+def test_what_pages_run_is_there(line):
+    for module in re.findall(r"python -m ([\w.]+)", line):
+        assert module == "pytest" or (ROOT / f"{module.replace('.', '/')}.py").exists()
+    for script in re.findall(r"bash ([\w./]+)", line):
+        assert (ROOT / script).exists()
+
+
+def test_links_between_pages_lead_somewhere():
+    for place, page in zip([ROOT, *[ROOT / "docs"] * (len(PAGES) - 1)], PAGES, strict=True):
+        for link in re.findall(r"\]\((?!http)([^)#]+)", page):
+            assert (place / link).exists(), link
 
 
 @pytest.mark.parametrize("arguments", [command for command in COMMANDS if "--help" not in command], ids=" ".join)
