@@ -41,7 +41,7 @@ from utils.cpu import keep_freed_memory, use_threads
 from utils.errors import RunError
 from utils.files import write_text
 from utils.metrics import GROUPS, auroc
-from utils.results import mean_and_deviation
+from utils.tables import mean_and_deviation
 
 PROGRAM = "-m benchmarks.label_errors"
 AMONG = {"all": (0, 1, 2, 3), "conflicting": (1, 3), "aligned": (0, 2)}
