@@ -111,21 +111,21 @@ def report(samples: Samples, top: int) -> str:
         lines += ["", f"Likeliest hidden minority, the {len(minority)} most sampled images that the final model takes "
                   "for what they are called:"]  # fmt: skip
         lines += table(minority, ("given", given), ("times drawn as often as at random", relative))
-        ranked = np.where(given == predicted, np.nan_to_num(probability), 0)
-        lines += _judged("conflicting and clean", group == GROUPS[1], group != "", ranked, minority)
+        agreed = (given == predicted) & np.isfinite(probability) & (group != "")
+        lines += _judged("conflicting and clean", group == GROUPS[1], agreed, probability, minority)
     else:
         lines += ["", "No selector rated these images: a run of --alg deneb_gce also shows a hidden minority."]
     return "\n".join(lines)
 
 
-def _judged(what: str, positive: np.ndarray, known: np.ndarray, score: np.ndarray, listed: np.ndarray) -> list[str]:
-    """How good a list is, as far as the truth is known."""
-    judged = listed[known[listed]]
+def _judged(what: str, positive: np.ndarray, among: np.ndarray, score: np.ndarray, listed: np.ndarray) -> list[str]:
+    """How good a list is, and the ranking behind it `among` images whose truth is known."""
+    judged = listed[among[listed]]
     if not len(judged):
         return []
-    area = auroc(score, positive, known)
-    among = f"; AUROC over all {known.sum()} known images {area:.3f}" if area is not None else ""
-    return [f"{what}: {positive[judged].sum()} of the {len(judged)} listed whose truth is known{among}"]
+    area = auroc(score, positive, among)
+    ranking = f"; AUROC of the ranking, among {among.sum()} images, {area:.3f}" if area is not None else ""
+    return [f"{what}: {positive[judged].sum()} of the {len(judged)} listed whose truth is known{ranking}"]
 
 
 def main(argv: list[str]) -> int:

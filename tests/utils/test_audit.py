@@ -63,9 +63,9 @@ def test_the_report_by_hand(folder):
     assert ["1", "train/1.png", "dog", "2.4"] in lines  # 0.6 where one of four rated images would have 0.25
     text = report(read_samples(folder), top=2)
     assert "Likeliest label errors, 2 of the 3 images" in text
-    assert "wrong: 1 of the 1 listed whose truth is known; AUROC over all 5 known images 1.000" in text
-    # of the conflicting images one ranks first, the other, whose label the model denies, level with all but one
-    assert "conflicting and clean: 1 of the 2 listed whose truth is known; AUROC over all 5 known images 0.667" in text
+    assert "wrong: 1 of the 1 listed whose truth is known; AUROC of the ranking, among 5 images, 1.000" in text
+    # the other conflicting image is none that the model agrees with
+    assert "conflicting and clean: 1 of the 2 listed whose truth is known; AUROC of the ranking, among 2 images" in text
 
 
 def test_nothing_is_judged_where_nothing_is_known(folder):
