@@ -12,7 +12,8 @@ Noisy Labels." AAAI 2023, arXiv:2212.01189.
 3. A fresh model is trained by any other method on batches drawn so, with replacement: the second stage.
 
 The gradient is that with respect to the logits, so that all three scores are functions of the same output and differ
-in nothing else. PGD's, with respect to the last layer, is this one times the length of the image's features.
+in nothing else. PGD's, with respect to the last layer, is this one times the length of the image's features, which
+changes little (docs/methods.md).
 A `warmup` of all epochs trains without the filter.
 
 Deviations from the authors' code: the losses come from one pass over the plain images (theirs are augmented and

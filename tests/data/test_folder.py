@@ -12,6 +12,7 @@ import train_mix
 from data.folder import Options
 from data.load import DataSettings, load_dataset
 from data.registry import datasets
+from utils.audit import read_samples
 from utils.errors import RunError, UsageError
 from utils.files import read_json
 
@@ -271,6 +272,12 @@ def test_a_run_on_images_of_which_nothing_is_known(tree, tmp_path, capsys):
     for name in SPLITS:
         assert result["data"][name]["effective_nratio"] is result["data"][name]["effective_bratio"] is None
         assert result["data"][name]["groups"]["unknown"] == result["data"][name]["size"]
+    samples = read_samples(folder)
+    assert samples["file"].tolist() == [f"train/cat/{i:02}.png" for i in range(40)] + [
+        f"train/dog/{i:02}.png" for i in range(20)
+    ]
+    assert samples["given_label"].tolist() == ["cat"] * 40 + ["dog"] * 20
+    assert set(samples["true_label"]) == set(samples["bias_label"]) == set(samples["group"]) == {""}
     printed = capsys.readouterr().out
     assert "noisy unknown, conflicting unknown (unknown 60)" in printed
     assert "n/a" in printed
