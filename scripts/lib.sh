@@ -5,6 +5,7 @@
 #   SEEDS="0 1 2"          and so METHODS, BRATIOS, NRATIOS, LOG_DIR: what to loop over, and where runs go
 #   SHARD=2/8              the third eighth of the runs, for one of eight machines that share LOG_DIR
 #   DRY_RUN=1              prints the commands
+#   PYTHON=python3         another interpreter
 #
 # Finished runs are skipped and interrupted ones go on, so that a loop can be stopped and started again. A run that
 # fails is named at the end and does not stop the others.
@@ -22,7 +23,7 @@ for first in $DEBIAS deneb; do
 done
 ROWS+=" deneb_vanilla"
 
-: "${METHODS:=$ROWS}" "${SEEDS:=0 1 2 3 4}" "${LOG_DIR:=log/tables}" "${SHARD:=0/1}" "${DRY_RUN:=}"
+: "${METHODS:=$ROWS}" "${SEEDS:=0 1 2 3 4}" "${LOG_DIR:=log/tables}" "${SHARD:=0/1}" "${DRY_RUN:=}" "${PYTHON:=python}"
 if [[ ! $SHARD =~ ^([0-9]+)/([1-9][0-9]*)$ ]] || ((10#${BASH_REMATCH[1]} >= 10#${BASH_REMATCH[2]})); then
   echo "error: SHARD=$SHARD is not i/n with i from 0 to n-1, such as 0/4." >&2
   exit 2
@@ -43,7 +44,7 @@ done
 run() {
   local mine=$((number++ % shards == shard)) code=0
   ((mine)) || return 0
-  local command=(python train_mix.py --log_dir "$LOG_DIR" "$@" "${extra[@]}")
+  local command=("$PYTHON" train_mix.py --log_dir "$LOG_DIR" "$@" "${extra[@]}")
   if [[ -n $DRY_RUN ]]; then
     echo "${command[*]}"
     return 0
@@ -56,6 +57,6 @@ run() {
 # tables FLAGS: what has been collected so far; the script ends with 1 if a run failed.
 tables() {
   [[ -z $DRY_RUN ]] || return 0
-  python -m utils.results "$LOG_DIR" "$@"
+  "$PYTHON" -m utils.results "$LOG_DIR" "$@"
   ((${#failed[@]} == 0)) || { printf 'failed: %s\n' "${failed[@]}" >&2; exit 1; }
 }

@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_a_slurm_task_takes_its_shard():
 
 
 def test_a_loop_runs_skips_what_is_done_and_names_what_failed(tmp_path):
-    variables = {"SEEDS": "0", "LOG_DIR": tmp_path}
+    variables = {"SEEDS": "0", "LOG_DIR": tmp_path, "PYTHON": sys.executable}
     flags = ("--quick", "--model", "MLP", "--no_figures", "--threads", "1", "--best_by", "valid_accuracy")
     code, output, errors = loop("table_colored_digits.sh", *flags, METHODS="vanilla gce_vanilla", **variables)
     assert code == 1
