@@ -295,6 +295,7 @@ def test_an_interrupted_command_keeps_finished_files_and_continues(data_dir, tmp
         return replacing(path, durable)
 
     monkeypatch.setattr(output, "replacing", replacing_until_stopped)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored where the tests run in the background
     assert run(data_dir, tmp_path / "out", "--format", "folder") == 130
     assert (
         "interrupted; finished files are kept. To continue: python -m data.prepare --dataset" in capsys.readouterr().err
