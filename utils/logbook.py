@@ -3,6 +3,7 @@
 import logging
 import platform
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,14 +15,14 @@ import numpy as np
 import sklearn
 import torch
 
-from utils.distributed import is_writer, world
+from utils.distributed import is_writer, launcher, world
 from utils.errors import RunError
 
 
 def environment(device: torch.device) -> dict[str, Any]:
     """The command, the revision of the code, versions and hardware, as stored in `config.json`."""
     return {
-        "command": " ".join(sys.argv),
+        "command": shlex.join([*launcher(), *sys.argv]),
         "git": _git_revision(),
         "python": platform.python_version(),
         "torch": torch.__version__,

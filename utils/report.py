@@ -3,20 +3,16 @@
 python -m utils.report log/ -o report/
 """
 
-import contextlib
-import csv
 import hashlib
-import itertools
 import json
 import os
 import re
-import shlex
 import shutil
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,288 +23,35 @@ from PIL import Image
 
 from utils import report_figures as figures
 from utils.cli import Parser, run_script
-from utils.criteria import CRITERIA
 from utils.errors import RunError, UsageError
 from utils.files import read_json, write_text
-from utils.metrics import GROUPS
-from utils.plots import CURVES
-from utils.trials import History, Trial
+from utils.report_sources import TO_FIND, Samples, Sweep, command, compared, naming, read_lines, searches, selections
+from utils.results import (
+    Cell,
+    Estimate,
+    Run,
+    by_method,
+    estimate,
+    find_runs,
+    finished,
+    grouped,
+    mixed,
+    with_best,
+    written,
+)
 
 MARKER = ".made-by-utils.report"
 """The file that tells a report, which may be replaced, from a folder that may not."""
 
-METRICS = {
-    "unbiased": "test_accuracy",
-    "aligned": "test_aligned",
-    "conflicting": "test_conflicting",
-    "worst group": "test_worst_group",
-}
+SHOWN = ("unbiased", "aligned", "conflicting", "worst_group")
+MOMENTS = [(when, name) for when in ("end", "best") for name in SHOWN]
 SHOWN_CURVES = ("test_aligned", "test_conflicting", "test_accuracy", "valid_accuracy")
-TO_FIND = {
-    "conflicting": ("Finding conflicting among clean samples", GROUPS[:2], GROUPS[1::2]),
-    "noisy": ("Finding noisy samples", GROUPS, GROUPS[2:]),
-}
-"""What a selector's scores are judged by: a title, the groups looked at, and those of the samples to find."""
-
-SUSPECTS = 20
-"""Rows in a table of the most suspicious labels."""
-
-VALUELESS = {"clean_valid", "sync_bn"}
-"""Arguments whose flags take no value."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run's folder and what its place says; `result` is the content of `result.json`, None if it has not ended."""
-
-    folder: Path
-    dataset: str
-    alg: str
-    ratios: str
-    seed: int
-    name: str
-    result: dict[str, Any] | None
-
-    @property
-    def method(self) -> str:
-        return f"{self.alg} ({self.name})" if self.name else self.alg
-
-    @property
-    def oracle(self) -> bool:
-        """Whether something about it was chosen on test data."""
-        result = self.result
-        return result is not None and (
-            CRITERIA[result["best_by"]].oracle or any(preset["oracle"] for preset in result["presets"])
-        )
-
-
-def find_runs(folder: Path) -> list[Run]:
-    """Every run below `folder` that was started, trials of a search and the training of selectors left out.
-
-    Raises:
-        RunError: a result cannot be read.
-    """
-    runs = []
-    for place in sorted({path.parent for kind in ("config", "result") for path in folder.rglob(f"{kind}.json")}):
-        if not re.fullmatch(r"\d+(_.+)?", place.name) or place.parent.name == "trials":
-            continue
-        result = read_json(place / "result.json") if (place / "result.json").exists() else None
-        dataset, alg, ratios, seed = place.parts[-4:]
-        number, _, name = seed.partition("_")
-        runs.append(Run(place, dataset, alg, ratios, int(number), name, result))
-    return runs
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Values over seeds, of accuracies in percent; `best` says whether no other mean is higher."""
-
-    values: tuple[float, ...]
-    best: bool = False
-
-    @property
-    def mean(self) -> float:
-        return statistics.mean(self.values)
-
-    @property
-    def deviation(self) -> float | None:
-        """The sample standard deviation; None of a single value."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else None
-
-
-def estimate(values: Iterable[float | None], scale: float = 100) -> Estimate | None:
-    """None where no value is known."""
-    known = tuple(scale * value for value in values if value is not None)
-    return Estimate(known) if known else None
-
-
-def marked(column: list[Estimate | None]) -> list[Estimate | None]:
-    """The column with its best mean marked, among those over the most seeds, if they differ: fewer compare poorly."""
-    most = max((len(cell.values) for cell in column if cell), default=0)
-    means = {cell.mean for cell in column if cell and len(cell.values) == most}
-    return [
-        replace(cell, best=len(cell.values) == most and len(means) > 1 and cell.mean == max(means)) if cell else None
-        for cell in column
-    ]
-
-
-def grouped(runs: Iterable[Run], key: Callable[[Run], Any]) -> dict[Any, list[Run]]:
-    return {value: list(members) for value, members in itertools.groupby(sorted(runs, key=key), key)}
-
-
-def finished(runs: list[Run]) -> list[dict[str, Any]]:
-    return [run.result for run in runs if run.result is not None]
-
-
-@contextlib.contextmanager
-def _naming(place: Path) -> Iterator[None]:
-    """Whatever a file of other contents than ours leads to becomes an error that names its folder."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise RunError(
-            f"{place} holds files that are damaged or not of a run ({reason}). Move it out of the log folder."
-        ) from error
 
 
 def _file_name(*parts: str) -> str:
     """A name for a file or an address that tells `parts` and can be any system's; no two are the same."""
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(filter(None, parts))).strip("-.")[:80]
     return f"{readable}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:6]}"
-
-
-def _lines(path: Path) -> list[Any]:
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except FileNotFoundError:
-        return []
-    except ValueError as error:
-        raise RunError(f"cannot read {path}: {error}. Remove the file.") from error
-
-
-@dataclass(frozen=True)
-class Samples:
-    """What a selector noted of every training sample.
-
-    group: names of `GROUPS`, "" where unknown, [N]. scores: by key of `figures.SCORES`, float [N], NaN where unknown.
-    rows: those of `samples.csv`; empty if there is only `selection.npz`.
-    """
-
-    group: np.ndarray
-    scores: dict[str, np.ndarray]
-    rows: list[dict[str, str]]
-
-    @classmethod
-    def read(cls, folder: Path) -> "Samples | None":
-        """From `samples.csv`, or else `selection.npz`; None where there is neither."""
-        if (folder / "samples.csv").exists():
-            with open(folder / "samples.csv", encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
-            columns = {
-                key: np.array([float(row.get(key) or "nan") for row in rows])
-                for key in figures.SCORES  # fmt: skip
-            }
-            return cls(np.array([row["group"] for row in rows]), columns, rows)
-        if (folder / "selection.npz").exists():
-            with np.load(folder / "selection.npz", allow_pickle=False) as file:
-                return cls(np.array([*GROUPS, ""])[file["group"]], {"score": file["score"].astype(float)}, [])
-        return None
-
-    def judged(self, target: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """By score, whether each sample is one to find and its score; without scores that nothing can be said of."""
-        _, among, wanted = TO_FIND[target]
-        judged = {}
-        for key, score in self.scores.items():
-            known = np.isin(self.group, among) & np.isfinite(score)
-            truth = np.isin(self.group[known], wanted)
-            if truth.any() and not truth.all():
-                judged[key] = truth, score[known]
-        own = {key: pair for key, pair in judged.items() if key != "score"}
-        return own or judged
-
-    def suspects(self) -> list[dict[str, str]]:
-        """Rows whose given label the model finds least likely, of those where it predicts another."""
-        doubtful = [
-            row
-            for row in self.rows
-            if row.get("given_label_confidence") and row.get("predicted_label") not in ("", row["given_label"])
-        ]
-        return sorted(doubtful, key=lambda row: float(row["given_label_confidence"]))[:SUSPECTS]
-
-
-def command(config: dict[str, Any]) -> tuple[str, bool]:
-    """What to type for a run again, and whether that is what was typed or only made of the run's arguments."""
-    typed = config.get("environment", {}).get("command")
-    if typed:
-        return typed if typed.startswith(("python ", "torchrun ")) else f"python {typed}", True
-    words = ["python", "train_mix.py"]
-    for name, value in config["arguments"].items():
-        if name in VALUELESS:
-            words += [f"--{name}"] if value else []
-        elif isinstance(value, bool):
-            words += [f"--{name}", str(value).lower()]
-        elif isinstance(value, str | int | float) and value != "":
-            words += [f"--{name}", str(value)]
-    return shlex.join(words), False
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Trials that differ in hyper-parameters: a search, or runs of one method on the same data.
-
-    criterion: what they are compared by, in words. tested: whether that is made of test images.
-    """
-
-    title: str
-    place: tuple[str, str, str]
-    criterion: str
-    maximise: bool
-    trials: list[Trial]
-
-    @property
-    def finished(self) -> list[Trial]:
-        return [trial for trial in self.trials if trial.objective is not None]
-
-    @property
-    def names(self) -> list[str]:
-        """The hyper-parameters that were varied, in the order in which they are noted."""
-        values: dict[str, set[str]] = {}
-        for trial in self.trials:
-            for name, value in trial.values.items():
-                values.setdefault(name, set()).add(str(value))
-        return [name for name, different in values.items() if len(different) > 1]
-
-
-def searches(folder: Path) -> list[Sweep]:
-    """Every search below `folder`, from its history; trials whose history is gone from their own folders."""
-    found = []
-    for path in sorted(folder.rglob("trials.jsonl")):
-        config = read_json(path.with_name("config.json")) if path.with_name("config.json").exists() else {}
-        with _naming(path.parent):
-            dataset, alg, ratios, name = path.parent.parts[-4:]
-            key = config.get("arguments", {}).get("best_by", "")
-            oracle = " (oracle)" if key and CRITERIA[key].oracle else ""
-            maximise = CRITERIA[key].maximise if key else True
-            place = dataset, ratios, alg
-            trials = History(path).trials
-            found.append(Sweep(name, place, f"{key or 'criterion'}{oracle}", maximise, trials))
-    for home in sorted({path.parents[1] for path in folder.rglob("trials/*/result.json")}):
-        if not list(home.parent.glob("preset*/trials.jsonl")):
-            dataset, alg, ratios, name = home.parts[-4:]
-            runs = [
-                Run(path.parent, dataset, alg, ratios, 0, path.parent.name, read_json(path))
-                for path in sorted(home.glob("*/result.json"))
-            ]
-            found += compared(name, runs)
-    return found
-
-
-def compared(title: str, runs: list[Run]) -> list[Sweep]:
-    """Finished runs of one method on the same data as a sweep, if their hyper-parameters differ.
-
-    They are compared by the criterion of the first, at the last epoch.
-    """
-    done = [run for run in runs if run.result is not None and not run.oracle]
-    if len(done) < 2:
-        return []
-    trials = []
-    for number, run in enumerate(done):
-        with _naming(run.folder):
-            result = run.result or {}
-            best_by = (done[0].result or {})["best_by"]
-            arguments = read_json(run.folder / "config.json")["arguments"]
-            values = {
-                name: value
-                for name, value in arguments.items()
-                if name not in ("seed", "best_by") and not isinstance(value, dict | list)
-            }
-            value = result["end"].get(CRITERIA[best_by].key)
-            details = {"test_accuracy": result["end"]["test_accuracy"]}
-            status = "failed" if value is None else "finished"
-            trials.append(Trial(number, values, status, curve=[] if value is None else [value], details=details))
-    sweep = Sweep(title, (done[0].dataset, done[0].ratios, done[0].alg), best_by, CRITERIA[best_by].maximise, trials)
-    return [sweep] if sweep.names else []
 
 
 @dataclass(frozen=True)
@@ -332,7 +75,7 @@ class Report:
             loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
         )
         made = datetime.now().strftime("%Y-%m-%d %H:%M")
-        environment.globals |= {"log": title, "made": made, "metrics": list(METRICS)}
+        environment.globals |= {"log": title, "made": made, "metrics": [name.replace("_", " ") for name in SHOWN]}
         self.template = environment.get_template("report.html")
 
     def page(self, file: str, kind: str, **values: Any) -> None:
@@ -356,25 +99,25 @@ class Report:
         """
         runs = find_runs(self.log)
         for run in runs:
-            with _naming(run.folder):
-                _ = run.oracle, run.result and run.result["end"]
+            with naming(run.folder):
+                _ = run.oracle, [estimate([run], when, name) for when, name in MOMENTS]
         found = searches(self.log)
         shown = [run for run in runs if not run.oracle]
         if not runs and not found:
             raise RunError(f"there are no runs below {self.log}. Train one with --log_dir {self.log}.")
-        for (dataset, ratios, alg), members in grouped(shown, lambda run: (run.dataset, run.ratios, run.alg)).items():
-            found += compared("runs", members) if any(run.name for run in members) else []
+        for members in grouped(shown, lambda run: (run.dataset, run.ratios, run.alg)).values():
+            found += compared("runs", "run", members) if any(run.name for run in members) else []
         sweeps = [self.sweep(sweep) for sweep in found]
         places = grouped(shown, lambda run: (run.dataset, run.ratios))
         places |= {sweep["place"]: [] for sweep in sweeps if sweep["place"] not in places}
         tables = [
-            self.table(*place, places[place], [sweep for sweep in sweeps if sweep["place"] == place])
+            self.table(place[0], place[1], places[place], [sweep for sweep in sweeps if sweep["place"] == place])
             for place in sorted(places)
         ]
         counts = {
             "finished": len(finished(shown)),
             "unfinished": len(shown) - len(finished(shown)),
-            "trials": sum(len(sweep.trials) for sweep in found if sweep.title != "runs"),
+            "trials": sum(len(sweep.trials) for sweep in found if sweep.noun == "trial"),
         }
         oracles = [str(run.folder.relative_to(self.log)) for run in runs if run.oracle]
         self.page("index.html", "index", tables=tables, counts=counts, oracles=oracles)
@@ -382,27 +125,27 @@ class Report:
 
     def table(self, dataset: str, ratios: str, runs: list[Run], sweeps: list[dict[str, Any]]) -> dict[str, Any]:
         """One table of the index, and the pages of its methods."""
-        methods = list(grouped(runs, lambda run: (run.alg != "vanilla", run.alg, run.name)).values())
-        columns = [
-            marked([estimate(result[when][key] for result in finished(members)) for members in methods])
-            for when in ("end", "best")
-            for key in METRICS.values()
-        ]
-        cells = list(zip(*columns, strict=True))
+        methods = by_method(runs, [])
+        cells = with_best([[estimate(mine, when, name) for when, name in MOMENTS] for mine in methods.values()])
+        means = [{cell.mean for cell in column if isinstance(cell, Estimate)} for column in zip(*cells, strict=True)]
         rows = []
-        for members, accuracies in zip(methods, cells, strict=True):
-            with _naming(members[0].folder):
+        for members, accuracies in zip(methods.values(), cells, strict=True):
+            with naming(members[0].folder):
                 rows.append(self.method(members, accuracies))
         overview = [
-            (row["method"], *(cell and cell.mean for cell in row["cells"][:3])) for row in rows if row["cells"][0]
+            (row["method"], *(cell.mean if isinstance(cell, Estimate) else None for cell in row["cells"][:3]))
+            for row in rows
+            if row["n"]
         ]
         name = _file_name(dataset, ratios)
         return {
             "name": name,
             "dataset": dataset,
-            "ratios": _spelled(ratios),
+            "ratios": written(ratios),
             "data": next((result["data"] for result in finished(runs)), None),
             "rows": rows,
+            "telling": [len(different) > 1 for different in means],
+            "notes": mixed(methods),
             "sweeps": sweeps,
             "figure": self.figure(
                 figures.overview, name, "Aligned, unbiased and conflicting accuracy of every method", overview
@@ -411,20 +154,23 @@ class Report:
             else None,
         }
 
-    def method(self, runs: list[Run], cells: tuple[Estimate | None, ...]) -> dict[str, Any]:
+    def method(self, runs: list[Run], cells: list[Cell]) -> dict[str, Any]:
         """A row of a table, and the page it leads to."""
         first, results = runs[0], finished(runs)
         name = _file_name(first.dataset, first.ratios, first.alg, first.name)
+        page = f"{name}.html"
         done = [run for run in runs if run.result is not None]
         row = {
             "method": first.method,
-            "page": f"{name}.html",
+            "page": page,
             "n": len(done),
             "unfinished": len(runs) - len(done),
             "cells": cells,
-            "seconds": estimate((sum(stage["seconds"] for stage in result["stages"]) for result in results), scale=1),
+            "seconds": statistics.mean(sum(stage["seconds"] for stage in result["stages"]) for result in results)
+            if results
+            else None,
         }
-        curves = [_lines(run.folder / "metrics.jsonl") for run in done or runs]
+        curves = [read_lines(run.folder / "metrics.jsonl") for run in done or runs]
         configs = [
             read_json(run.folder / "config.json") if (run.folder / "config.json").exists() else {} for run in runs
         ]
@@ -435,14 +181,14 @@ class Report:
                 if key != "command":
                     environment.setdefault(key, Counter())[str(value)] += 1
         self.page(
-            row["page"],
+            page,
             "method",
             row=row,
             dataset=first.dataset,
-            ratios=_spelled(first.ratios),
+            ratios=written(first.ratios),
             best_by=sorted({result["best_by"] for result in results}),
             curves=self.curves(name, curves),
-            selections=_selections(results),
+            selections=selections(results),
             roc=self.roc(name, samples),
             stages=[stage for result in results[:1] for stage in result["stages"]],
             presets=[preset for result in results[:1] for preset in result["presets"]],
@@ -469,9 +215,7 @@ class Report:
                             values[key][seed, record["epoch"] - 1] = record[key]
             title = f"stage {stage}: {method}" if len(stages) > 1 else method
             words = f"Accuracy by group over the epochs of {title}"
-            pictures.append(
-                self.figure(figures.learning_curves, f"{name}-curves-{stage}", words, title, values)
-            )
+            pictures.append(self.figure(figures.learning_curves, f"{name}-curves-{stage}", words, title, values))
         return pictures
 
     def roc(self, name: str, samples: list[Samples | None]) -> list[Picture]:
@@ -500,7 +244,7 @@ class Report:
             shutil.copyfile(path, copy)
             pictures.append(Picture(f"figures/{copy.name}", path.stem.replace("_", " "), width, height))
         typed, exact = command(config) if config.get("arguments") else ("", False)
-        last = _lines(run.folder / "metrics.jsonl")[-1:]
+        last = read_lines(run.folder / "metrics.jsonl")[-1:]
         return {
             "seed": run.seed,
             "result": run.result,
@@ -516,10 +260,11 @@ class Report:
         """The page of a sweep, and what a table says of it."""
         dataset, ratios, alg = sweep.place
         name = _file_name(*sweep.place, sweep.title, "sweep")
+        page = f"{name}.html"
         trials = sweep.finished
-        with _naming(self.log / dataset / alg / ratios / sweep.title):
+        with naming(Path(dataset) / alg / ratios / sweep.title):
             pictures = []
-            if trials and sweep.title != "runs":
+            if trials and sweep.ordered:
                 words = f"{sweep.criterion} over the trials"
                 pictures.append(self.figure(
                     figures.progress, f"{name}-progress", words, trials, sweep.criterion, sweep.maximise
@@ -530,42 +275,21 @@ class Report:
                 pictures.append(self.figure(figures.sweep, file, words, hparam, trials, sweep.criterion))
             about = {
                 "title": sweep.title,
+                "noun": sweep.noun,
                 "place": (dataset, ratios),
                 "dataset": dataset,
-                "ratios": _spelled(ratios),
+                "ratios": written(ratios),
                 "alg": alg,
                 "criterion": sweep.criterion,
                 "names": sweep.names,
-                "page": f"{name}.html",
+                "page": page,
                 "count": len(sweep.trials),
                 "statuses": Counter(trial.status for trial in sweep.trials),
             }
             ranked = sorted(trials, key=lambda trial: (trial.objective or 0.0) * (-1 if sweep.maximise else 1))
             others = [trial for trial in sweep.trials if trial.objective is None]
-            self.page(about["page"], "sweep", **about, pictures=pictures, trials=ranked + others)
+            self.page(page, "sweep", **about, pictures=pictures, trials=ranked + others)
         return about
-
-
-def _spelled(ratios: str) -> str:
-    nratio, _, bratio = ratios.partition("_")
-    return f"nratio {nratio}, bratio {bratio}"
-
-
-def _selections(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For every selector, its groups with the mean over seeds of their share of the images and of the draws."""
-    selections = []
-    for position, stage in enumerate(results[0]["stages"] if results else []):
-        if "mass" not in stage:
-            continue
-        groups = []
-        for group in GROUPS:
-            share, mass = (
-                estimate(result["stages"][position][kind].get(group) for result in results) for kind in ("share", "mass")
-            )
-            factor = mass.mean / share.mean if share and mass and share.mean > 0 else None
-            groups.append({"group": group, "share": share, "mass": mass, "factor": factor})
-        selections.append({"method": stage["method"], "groups": groups})
-    return selections
 
 
 def build(log: Path, target: Path, overwrite: bool) -> int:
@@ -590,7 +314,8 @@ def build(log: Path, target: Path, overwrite: bool) -> int:
     try:
         making.mkdir(parents=True)
         write_text(making / MARKER, "python -m utils.report may replace this folder.\n")
-        count = Report(log, title, making).write()
+        with naming(log):
+            count = Report(log, title, making).write()
         if target.exists():
             target.rename(leaving)
         making.rename(target)
@@ -603,16 +328,19 @@ def build(log: Path, target: Path, overwrite: bool) -> int:
     return count
 
 
-def main(argv: list[str]) -> None:
-    flags = Parser(prog="python -m utils.report", description=(__doc__ or "").splitlines()[0])
-    flags.add_argument("log", type=Path, help="a log folder")
-    flags.add_argument("-o", "--output", type=Path, default=Path("report"), metavar="FOLDER", help="where it goes")
-    flags.add_argument("--overwrite", action="store_true", help="also replace a folder that is not a report")
-    arguments = flags.parse_all(argv)
-    count = build(arguments.log, arguments.output, arguments.overwrite)
-    print(f"{count} runs: {arguments.output / 'index.html'}")
+def main(argv: list[str]) -> int:
+    def body() -> None:
+        parser = Parser(prog="python -m utils.report", description=(__doc__ or "").splitlines()[0])
+        parser.add_argument("log", type=Path, metavar="LOG_FOLDER", help="where runs are; it is only read")
+        parser.add_argument("-o", "--output", type=Path, default=Path("report"), metavar="FOLDER",
+                            help="where the report goes; an earlier report there is replaced")  # fmt: skip
+        parser.add_argument("--overwrite", action="store_true", help="delete the folder also if it is no report")
+        arguments = parser.parse_all(argv)
+        count = build(arguments.log, arguments.output, arguments.overwrite)
+        print(f"{count} runs: {arguments.output / 'index.html'}")
+
+    return run_script(body, "-m utils.report", argv, place="-o", kept="what was there is as it was")
 
 
 if __name__ == "__main__":
-    argv = sys.argv[1:]
-    sys.exit(run_script(lambda: main(argv), "-m utils.report", argv, place="-o", kept="the report is as it was"))
+    sys.exit(main(sys.argv[1:]))

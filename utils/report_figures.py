@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from utils.plots import CURVES
@@ -17,7 +18,7 @@ from utils.trials import Trial
 WIDTH, HEIGHT = 4.0, 2.9
 """In inches: about as wide as a phone, so that text keeps its size there."""
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.edgecolor": "#999999",
     "axes.labelcolor": "#333333",
@@ -62,7 +63,7 @@ def in_order(values: Iterable[Any]) -> list[Any]:
     return sorted(values, key=lambda v: (not isinstance(v, numbers), v if isinstance(v, numbers) else 0, str(v)))
 
 
-def overview(path: Path, rows: Sequence[tuple[str, float | None, float | None, float | None]]) -> None:
+def overview(path: Path, rows: Sequence[tuple[Any, ...]]) -> None:
     """Methods below each other: unbiased accuracy between the conflicting and the aligned one.
 
     Args:
@@ -72,12 +73,14 @@ def overview(path: Path, rows: Sequence[tuple[str, float | None, float | None, f
     with _drawing(path, 1.0 + 0.2 * len(rows)) as axis:
         for y, (_, _, aligned, conflicting) in enumerate(low_first):
             if aligned is not None and conflicting is not None:
-                axis.plot([aligned, conflicting], [y, y], color="#dddddd", linewidth=2.5, zorder=1)
+                axis.plot([aligned, conflicting], [y, y], color="#dddddd", linewidth=2.5, zorder=0.9)
         for column, title, color, size in ((2, "aligned", BLUE, 22), (3, "conflicting", GREEN, 22),
                                            (1, "unbiased", BLACK, 12)):  # fmt: skip
-            places = [(row[column], y) for y, row in enumerate(low_first) if row[column] is not None]
+            places = {y: row[column] for y, row in enumerate(low_first) if row[column] is not None}
             if places:
-                axis.scatter(*zip(*places, strict=True), s=size, color=color, label=title, zorder=2, linewidths=0)
+                axis.scatter(
+                    list(places.values()), list(places), s=size, color=color, label=title, zorder=2, linewidths=0
+                )
         axis.set_yticks(range(len(rows)), [_shortened(row[0]) for row in low_first])
         axis.set(xlim=(-2, 102), ylim=(-0.7, len(rows) - 0.3), xlabel="test accuracy at the end (%)")
         axis.grid(axis="y", visible=False)
@@ -102,7 +105,7 @@ def learning_curves(path: Path, title: str, curves: dict[str, np.ndarray]) -> No
                 axis.plot(epochs, np.nanmean(percent, 0), color=color, label=label, linewidth=1.5,
                           marker="." if len(epochs) < 40 else None, markersize=4)  # fmt: skip
         axis.set(title=_shortened(title, 60), xlabel="epoch", ylabel="accuracy (%)", ylim=(-2, 102))
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.figure.legend(loc="outside lower center", ncols=2, columnspacing=1.5)
 
 
@@ -138,7 +141,7 @@ def progress(path: Path, trials: list[Trial], criterion: str, maximise: bool) ->
         axis.plot(numbers, values, "o", color=GREY, markersize=4)
         axis.step(numbers, best, where="post", color=GREEN, label="best so far")
         axis.set(xlabel="trial", ylabel=criterion)
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend(loc="lower right" if maximise else "upper right")
 
 
@@ -151,7 +154,7 @@ def sweep(path: Path, name: str, trials: list[Trial], criterion: str) -> None:
             axis.plot([place] * len(values), values, "o", color=BLUE, markersize=4.5, alpha=0.5, markeredgewidth=0)
             axis.plot([place - 0.22, place + 0.22], [np.mean(values)] * 2, color=BLACK, linewidth=1.5)
         axis.set(xlabel=_shortened(name, 60), ylabel=criterion, xlim=(-0.6, len(options) - 0.4))
-        slanted = sum(len(str(option)) for option in options) > 50
-        axis.set_xticks(range(len(options)), [_shortened(str(option)) for option in options],
-                        rotation=30 if slanted else 0, ha="right" if slanted else "center")  # fmt: skip
+        labels = ["not set" if option is None else _shortened(str(option)) for option in options]
+        slanted = sum(map(len, labels)) > 45
+        axis.set_xticks(range(len(options)), labels, rotation=30 if slanted else 0, ha="right" if slanted else "center")
         axis.grid(axis="x", visible=False)
