@@ -22,10 +22,23 @@ import numpy as np
 from PIL import Image
 
 from utils import report_figures as figures
+from utils.audit import Samples
 from utils.cli import Parser, run_script
 from utils.errors import RunError, UsageError
 from utils.files import read_json, write_text
-from utils.report_sources import TO_FIND, Samples, Sweep, command, compared, naming, read_lines, searches, selections
+from utils.report_sources import (
+    TO_FIND,
+    Sweep,
+    command,
+    compared,
+    judged,
+    naming,
+    read_lines,
+    samples_of,
+    searches,
+    selections,
+    suspects,
+)
 from utils.results import (
     Cell,
     Estimate,
@@ -174,7 +187,7 @@ class Report:
         configs = [
             read_json(run.folder / "config.json") if (run.folder / "config.json").exists() else {} for run in runs
         ]
-        samples = [Samples.read(run.folder) for run in runs]
+        samples = [samples_of(run.folder) for run in runs]
         environment: dict[str, Counter[str]] = {}
         for config in configs:
             for key, value in config.get("environment", {}).items():
@@ -221,8 +234,8 @@ class Report:
     def roc(self, name: str, samples: list[Samples | None]) -> list[Picture]:
         pictures = []
         for target, (title, _, _) in TO_FIND.items():
-            judged = [sample.judged(target) for sample in samples if sample is not None]
-            by_score = {key: [run[key] for run in judged if key in run] for key in figures.SCORES}
+            found = [judged(sample, target) for sample in samples if sample is not None]
+            by_score = {key: [run[key] for run in found if key in run] for key in figures.SCORES}
             by_score = {key: seeds for key, seeds in by_score.items() if seeds}
             if by_score:
                 words = f"{title}: ROC curves of {', '.join(figures.SCORES[key][0] for key in by_score)}"
@@ -252,8 +265,7 @@ class Report:
             "command": typed,
             "exact": exact,
             "pictures": pictures,
-            "samples": samples,
-            "suspects": samples.suspects() if samples else [],
+            "suspects": suspects(samples),
         }
 
     def sweep(self, sweep: Sweep) -> dict[str, Any]:

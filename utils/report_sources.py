@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from utils.audit import FILE, Samples, label_errors, read_samples
 from utils.criteria import CRITERIA
 from utils.errors import RunError
 from utils.files import read_json
@@ -61,51 +62,38 @@ def read_lines(path: Path) -> list[Any]:
         raise RunError(f"cannot read {path}: {error}. Remove the file.") from error
 
 
-@dataclass(frozen=True)
-class Samples:
-    """What a selector noted of every training sample.
+def samples_of(folder: Path) -> Samples | None:
+    """What a run noted of its training images: `samples.csv`, or of an older run the score in `selection.npz`, or None.
 
-    group: names of `GROUPS`, "" where unknown, [N]. scores: by key of `SCORES`, float [N], NaN where unknown.
-    rows: those of `samples.csv`; empty if there is only `selection.npz`.
+    Raises:
+        RunError: `samples.csv` is damaged.
     """
+    if (folder / FILE).exists():
+        return read_samples(folder)
+    if (folder / "selection.npz").exists():
+        with np.load(folder / "selection.npz", allow_pickle=False) as file:
+            return {"group": np.array([*GROUPS, ""])[file["group"]], "score": file["score"].astype(float)}
+    return None
 
-    group: np.ndarray
-    scores: dict[str, np.ndarray]
-    rows: list[dict[str, str]]
 
-    @classmethod
-    def read(cls, folder: Path) -> "Samples | None":
-        """From `samples.csv`, or else `selection.npz`; None where there is neither."""
-        if (folder / "samples.csv").exists():
-            with open(folder / "samples.csv", encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
-            columns = {key: np.array([float(row.get(key) or "nan") for row in rows]) for key in SCORES}
-            return cls(np.array([row["group"] for row in rows]), columns, rows)
-        if (folder / "selection.npz").exists():
-            with np.load(folder / "selection.npz", allow_pickle=False) as file:
-                return cls(np.array([*GROUPS, ""])[file["group"]], {"score": file["score"].astype(float)}, [])
-        return None
+def judged(samples: Samples, target: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By score, whether each image is one to find and its score; the selector's own only where no other is known."""
+    _, among, wanted = TO_FIND[target]
+    found = {}
+    for key in SCORES.keys() & samples.keys():
+        known = np.isin(samples["group"], among) & np.isfinite(samples[key])
+        truth = np.isin(samples["group"][known], wanted)
+        if truth.any() and not truth.all():
+            found[key] = truth, samples[key][known]
+    return {key: pair for key, pair in found.items() if key != "score"} or found
 
-    def judged(self, target: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """By score, whether each sample is one to find and its score; without scores that nothing can be said of."""
-        _, among, wanted = TO_FIND[target]
-        judged = {}
-        for key, score in self.scores.items():
-            known = np.isin(self.group, among) & np.isfinite(score)
-            truth = np.isin(self.group[known], wanted)
-            if truth.any() and not truth.all():
-                judged[key] = truth, score[known]
-        own = {key: pair for key, pair in judged.items() if key != "score"}
-        return own or judged
 
-    def suspects(self) -> list[dict[str, str]]:
-        """Rows whose given label the model finds least likely, of those where it predicts another."""
-        doubtful = [
-            row
-            for row in self.rows
-            if row.get("given_label_confidence") and row.get("predicted_label") not in ("", row["given_label"])
-        ]
-        return sorted(doubtful, key=lambda row: float(row["given_label_confidence"]))[:SUSPECTS]
+def suspects(samples: Samples | None) -> list[dict[str, Any]]:
+    """The images whose given label is likeliest to be wrong, the likeliest first: their columns of `samples.csv`."""
+    if samples is None or "predicted_label" not in samples:
+        return []
+    columns = (samples[name] for name in ("given_label", "predicted_label", "given_label_confidence"))
+    return [{name: values[i] for name, values in samples.items()} for i in label_errors(*columns)[:SUSPECTS]]
 
 
 def command(config: dict[str, Any]) -> tuple[str, bool]:
@@ -201,7 +189,7 @@ def compared(title: str, noun: str, runs: list[Run]) -> list[Sweep]:
             details = {"test_accuracy": result["end"]["test_accuracy"]}
             curve = [] if value is None else [value]
             trials.append(
-                Trial(number, values, "failed" if value is None else "finished", curve=curve, details=details)
+                Trial(number, values, "failed" if value is None else "finished", run.folder.name, curve, details)
             )
     place, maximise = (done[0].dataset, done[0].ratios, done[0].alg), CRITERIA[best_by].maximise
     sweep = Sweep(title, noun, False, place, best_by, maximise, trials)

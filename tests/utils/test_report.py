@@ -12,7 +12,7 @@ from PIL import Image
 from utils.errors import RunError, UsageError
 from utils.metrics import GROUPS
 from utils.report import MARKER, build, main
-from utils.report_sources import Samples, command
+from utils.report_sources import command, judged, samples_of, suspects
 from utils.trials import Trial
 
 HOSTILE = "<script>document.title='pwned'<script>"
@@ -171,7 +171,7 @@ def test_the_best_is_bold_among_those_with_the_most_seeds(report):
 
 def test_unfinished_runs_are_marked(report):
     index = Rows(report / "index.html")
-    assert index.row("sce 1 unfinished") == ["0", *["missing"] * 8, ""]
+    assert index.row("sce 1 unfinished") == ["0", *["\u2013"] * 8, ""]
     assert "5 finished runs, 2 unfinished, 3 trials of searches" in index.text
     assert "last saved: epoch 3 of stage 2" in Rows(page(report, "sce on toy")).text
 
@@ -220,20 +220,20 @@ def test_a_search_has_a_page_with_a_figure_per_hyper_parameter(report):
 
 def test_scores_are_judged_where_groups_are_known(tmp_path):
     write_samples(tmp_path)
-    judged = Samples.read(tmp_path).judged("noisy")
-    assert {key: (truth.tolist(), score.tolist()) for key, (truth, score) in judged.items()} == {
+    samples = samples_of(tmp_path)
+    assert {key: (truth.tolist(), score.tolist()) for key, (truth, score) in judged(samples, "noisy").items()} == {
         "prejudice_loss": ([False, False, True], [0.3, 0.2, 0.8]),  # the one noisy sample has no entropy
     }
-    assert set(Samples.read(tmp_path).judged("conflicting")) == {"entropy", "prejudice_loss"}
+    assert set(judged(samples, "conflicting")) == {"entropy", "prejudice_loss"}
 
 
 def test_older_runs_have_a_selection_only(tmp_path):
-    assert Samples.read(tmp_path) is None
+    assert samples_of(tmp_path) is None
     np.savez(tmp_path / "selection.npz", group=np.array([0, 1, 2, -1]), score=np.array([0.1, 0.9, 0.5, np.nan]))
-    samples = Samples.read(tmp_path)
-    [(key, (truth, score))] = samples.judged("conflicting").items()
+    samples = samples_of(tmp_path)
+    [(key, (truth, score))] = judged(samples, "conflicting").items()
     assert (key, truth.tolist(), score.tolist()) == ("score", [False, True], [0.1, 0.9])
-    assert samples.suspects() == []
+    assert suspects(samples) == []
 
 
 def test_a_command_that_was_not_recorded_is_made_of_the_arguments():
