@@ -119,7 +119,7 @@ class Report:
         if not runs and not found:
             raise RunError(f"there are no runs below {self.log}. Train one with --log_dir {self.log}.")
         for members in grouped(shown, lambda run: (run.dataset, run.ratios, run.alg)).values():
-            found += compared("runs", "run", members) if any(run.name for run in members) else []
+            found += compared("runs", "run", members)
         sweeps = [self.sweep(sweep) for sweep in found]
         places = grouped(shown, lambda run: (run.dataset, run.ratios))
         places |= {sweep["place"]: [] for sweep in sweeps if sweep["place"] not in places}
@@ -203,8 +203,7 @@ class Report:
             curves=self.curves(name, curves),
             selections=selections(results),
             roc=self.roc(name, samples),
-            stages=[stage for result in results[:1] for stage in result["stages"]],
-            presets=[preset for result in results[:1] for preset in result["presets"]],
+            settings=grouped(done, lambda run: json.dumps(run.settings())).values(),
             environment=environment,
             runs=[
                 self.run(f"{name}-{number}", run, config, sample)
