@@ -50,7 +50,7 @@ def _drawing(path: Path, height: float = HEIGHT, below: float | None = 0.5) -> I
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height), layout=None if below else "constrained")
         if below:
-            figure.subplots_adjust(left=0.55 / WIDTH, right=1 - 0.1 / WIDTH, bottom=below / height, top=1 - 0.3 / height)
+            figure.subplots_adjust(0.55 / WIDTH, below / height, 1 - 0.1 / WIDTH, 1 - 0.3 / height)
         yield figure.subplots()
         figure.savefig(path, format="svg", metadata={"Date": None})
 
