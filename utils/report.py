@@ -140,10 +140,13 @@ class Report:
         """One table of the index, and the pages of its methods."""
         methods = by_method(runs, [])
         cells = with_best([[estimate(mine, when, name) for when, name in MOMENTS] for mine in methods.values()])
-        means = [{cell.mean for cell in column if isinstance(cell, Estimate)} for column in zip(*cells, strict=True)]
+        compared_means = [
+            {cell.mean for cell in column if isinstance(cell, Estimate) and len(cell.values) == cell.of}
+            for column in zip(*cells, strict=True)
+        ]
         rows = []
         for members, accuracies in zip(methods.values(), cells, strict=True):
-            with naming(members[0].folder):
+            with naming(members[0].folder.parent):
                 rows.append(self.method(members, accuracies))
         overview = [
             (row["method"], *(cell.mean if isinstance(cell, Estimate) else None for cell in row["cells"][:3]))
@@ -157,7 +160,7 @@ class Report:
             "ratios": written(ratios),
             "data": next((result["data"] for result in finished(runs)), None),
             "rows": rows,
-            "telling": [len(different) > 1 for different in means],
+            "telling": [len(means) > 1 for means in compared_means],
             "notes": mixed(methods),
             "sweeps": sweeps,
             "figure": self.figure(

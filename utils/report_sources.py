@@ -66,12 +66,12 @@ def samples_of(folder: Path) -> Samples | None:
     """What a run noted of its training images: `samples.csv`, or of an older run the score in `selection.npz`, or None.
 
     Raises:
-        RunError: `samples.csv` is damaged.
+        RunError: the file is damaged.
     """
     if (folder / FILE).exists():
         return read_samples(folder)
     if (folder / "selection.npz").exists():
-        with np.load(folder / "selection.npz", allow_pickle=False) as file:
+        with naming(folder), np.load(folder / "selection.npz", allow_pickle=False) as file:
             return {"group": np.array([*GROUPS, ""])[file["group"]], "score": file["score"].astype(float)}
     return None
 
