@@ -18,7 +18,7 @@ LINES = [
     line
     for page in PAGES
     for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
-    for line in block.replace("pip install -r requirements.txt && ", "").splitlines()
+    for line in block.replace("pip install -r requirements.txt && ", "").replace("\\\n", "").splitlines()
 ]
 COMMANDS = [shlex.split(line, comments=True)[2:] for line in LINES if line.startswith("python train_mix.py")]
 SEARCHES = [
