@@ -11,8 +11,8 @@ from PIL import Image
 
 from utils.errors import RunError, UsageError
 from utils.metrics import GROUPS
-from utils.report import MARKER, build, main
-from utils.report_sources import command, judged, samples_of, suspects
+from utils.report.__main__ import MARKER, build, main
+from utils.report.sources import command, judged, samples_of, suspects
 from utils.trials import Trial
 
 HOSTILE = "<script>document.title='pwned'<script>"

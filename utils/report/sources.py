@@ -19,7 +19,7 @@ from utils.criteria import CRITERIA
 from utils.errors import RunError
 from utils.files import read_json
 from utils.metrics import GROUPS
-from utils.report_figures import SCORES
+from utils.report.figures import SCORES
 from utils.results import Estimate, Run
 from utils.trials import History, Trial
 

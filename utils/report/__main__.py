@@ -21,12 +21,12 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from utils import report_figures as figures
 from utils.audit import Samples
 from utils.cli import Parser, run_script
 from utils.errors import RunError, UsageError
 from utils.files import read_json, write_text
-from utils.report_sources import (
+from utils.report import figures
+from utils.report.sources import (
     TO_FIND,
     Sweep,
     command,
@@ -89,7 +89,7 @@ class Report:
         )
         made = datetime.now().strftime("%Y-%m-%d %H:%M")
         environment.globals |= {"log": title, "made": made, "metrics": [name.replace("_", " ") for name in SHOWN]}
-        self.template = environment.get_template("report.html")
+        self.template = environment.get_template("page.html")
 
     def page(self, file: str, kind: str, **values: Any) -> None:
         html = getattr(self.template.module, kind)(**values)
