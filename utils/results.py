@@ -28,14 +28,9 @@ from utils.cli import Parser, run_script
 from utils.criteria import CRITERIA
 from utils.errors import RunError, UsageError
 from utils.files import read_json, write_text
+from utils.tables import ACCURACIES
 
-METRICS = {
-    "unbiased": "test_accuracy",
-    "aligned": "test_aligned",
-    "conflicting": "test_conflicting",
-    "worst_group": "test_worst_group",
-    "valid": "valid_accuracy",
-}
+METRICS = {title.replace(" ", "_"): key for key, title in ACCURACIES.items()}
 SHOWN = ("unbiased", "aligned", "conflicting")
 MARKER = re.compile(r"(<!-- python -m utils\.results (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
