@@ -36,7 +36,7 @@ def rows_of_runs(folder: Path) -> list[Row]:
         result = read_json(path)
         if "end" in result:
             arguments = read_json(path.with_name("config.json"))["arguments"]
-            setting = {key: arguments[key] for key in ("dataset", "bratio", "nratio")}
+            setting = {key: arguments[key] for key in ("dataset", "model", "bratio", "nratio")}
             hparams = {stage["method"]: stage["hparams"] for stage in result["stages"]}
             lines = map(json.loads, path.with_name("metrics.jsonl").read_text(encoding="utf-8").splitlines())
             final = [line for line in lines if line["stage"] == len(result["stages"])]
@@ -60,20 +60,21 @@ def judged(rows: list[Row]) -> dict[str, tuple[float, float]]:
 
 
 def report(rows: list[Row]) -> str:
-    """A Markdown table per data set, ratios and method, with a row for each criterion and a value for each seed."""
+    """A Markdown table per data set, network, ratios and method: a row for each criterion, a value for each seed."""
     groups: dict[tuple, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        groups[row["dataset"], row["bratio"], row["nratio"], row["alg"]][row["seed"]].append(row)
+        groups[row["dataset"], row["model"], row["bratio"], row["nratio"], row["alg"]][row["seed"]].append(row)
     lines = []
     overall: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for (dataset, bratio, nratio, alg), seeds in sorted(groups.items()):
+    for (dataset, model, bratio, nratio, alg), seeds in sorted(groups.items()):
         members = [rows for _, rows in sorted(seeds.items()) if len(rows) >= FEWEST]
         if not members:
             continue
         outcomes = [judged(rows) for rows in members]
         sizes = "/".join(str(len(rows)) for rows in members)
         best = " / ".join(f"{100 * max(row['test_accuracy'] for row in rows):.1f}" for rows in members)
-        lines += [f"\n`{alg}` on {dataset}, bratio {bratio}, nratio {nratio}; {sizes} configurations, best {best} %\n"]
+        title = f"`{alg}` ({model}) on {dataset}, bratio {bratio}, nratio {nratio}"
+        lines += [f"\n{title}; {sizes} configurations, best {best} %\n"]
         lines += ["| criterion | rho | points lost |", "|---|---|---|"]
         for name in LEAK_FREE:
             values = [outcome[name] for outcome in outcomes]
