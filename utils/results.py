@@ -11,7 +11,6 @@ A run that was chosen on test data (an oracle) is left out and named.
 import csv
 import io
 import itertools
-import json
 import re
 import shlex
 import statistics
@@ -184,12 +183,23 @@ def shared_settings(runs: list[Run]) -> str:
 
 
 def mixed(methods: dict[str, list[Run]]) -> list[str]:
-    """Names the methods whose seeds were not run alike."""
-    alike = {
-        method: {json.dumps(run.settings(), sort_keys=True) for run in runs if run.result}
-        for method, runs in methods.items()
-    }
-    return [f"{method}: not all seeds have the same settings" for method, ways in alike.items() if len(ways) > 1]
+    """Names the settings in which a method's seeds differ; one that a run's code did not have is "not recorded"."""
+    notes = []
+    for method, runs in methods.items():
+        seeds = [
+            {
+                f"{stage['method']}.{name}": value
+                for stage in run.settings()
+                for name, value in (stage["hparams"] | stage["settings"]).items()
+            }
+            for run in runs
+            if run.result is not None
+        ]
+        for name in dict.fromkeys(itertools.chain.from_iterable(seeds)):
+            values = dict.fromkeys(str(seed.get(name, "not recorded")) for seed in seeds)
+            if len(values) > 1:
+                notes.append(f"{method}: seeds differ in {name} ({', '.join(values)})")
+    return notes
 
 
 def methods_tables(runs: list[Run], asked: Namespace) -> list[Table]:

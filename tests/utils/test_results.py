@@ -128,11 +128,18 @@ def test_the_best_of_equals_are_all_marked_and_fewer_seeds_never():
 
 
 def test_seeds_with_different_settings_are_told(log_dir):
-    assert "not all seeds" not in tables_text([str(log_dir)])
+    assert "seeds differ" not in tables_text([str(log_dir)])
     (log_dir / "toy/vanilla/0.1_0.05/1/result.json").write_text(json.dumps(result_of(0.6, epochs=40)))
     text = tables_text([str(log_dir)])
-    assert "vanilla: not all seeds have the same settings" in text
+    assert "vanilla: seeds differ in gce.epochs (20, 40)" in text
     assert "epochs 20" not in text.splitlines()[4], "the title names what all have in common"
+
+
+def test_a_setting_that_older_code_did_not_have_is_not_taken_for_its_default(log_dir):
+    newer = result_of(0.6)
+    newer["stages"][0]["hparams"]["score"] = "entropy"
+    (log_dir / "toy/vanilla/0.1_0.05/1/result.json").write_text(json.dumps(newer))
+    assert "vanilla: seeds differ in gce.score (not recorded, entropy)" in tables_text([str(log_dir)])
 
 
 @pytest.mark.parametrize(
