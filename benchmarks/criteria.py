@@ -36,7 +36,8 @@ def rows_of_runs(folder: Path) -> list[Row]:
         result = read_json(path)
         if "end" in result:
             arguments = read_json(path.with_name("config.json"))["arguments"]
-            setting = {key: arguments[key] for key in ("dataset", "model", "bratio", "nratio")}
+            setting = {"dataset": arguments["dataset"], "model": result["stages"][-1]["settings"]["model"]}
+            setting |= {key: arguments[key] for key in ("bratio", "nratio")}
             hparams = {stage["method"]: stage["hparams"] for stage in result["stages"]}
             lines = map(json.loads, path.with_name("metrics.jsonl").read_text(encoding="utf-8").splitlines())
             final = [line for line in lines if line["stage"] == len(result["stages"])]
@@ -110,7 +111,7 @@ def epochs_table(rows: list[Row]) -> list[str]:
 
 def draw(rows: list[Row], path: Path) -> None:
     """Test accuracy over each criterion, a panel for each; colours are data sets and methods."""
-    figure = Figure(figsize=(4 * len(LEAK_FREE) / 2, 7), layout="constrained")
+    figure = Figure(figsize=(4 * len(LEAK_FREE) / 2, 7.8), layout="constrained")
     for axis, (name, criterion) in zip(
         figure.subplots(2, (len(LEAK_FREE) + 1) // 2).flat, LEAK_FREE.items(), strict=True
     ):
@@ -121,7 +122,7 @@ def draw(rows: list[Row], path: Path) -> None:
         axis.set(xlabel=name.replace("_", " "), ylabel="unbiased test accuracy")
         if not criterion.maximise:
             axis.invert_xaxis()
-    figure.axes[0].legend(fontsize=7, loc="upper left", framealpha=0.5)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, markerscale=2)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 

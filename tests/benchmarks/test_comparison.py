@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.criteria import KEYS, LEAK_FREE, epochs_table, judged, report
+from benchmarks.criteria import KEYS, LEAK_FREE, epochs_table, judged, report, rows_of_runs
 
 
 def row(test_accuracy, **values):
@@ -39,6 +39,25 @@ def test_small_groups_are_left_out():
     many = [row(test / 10, valid_accuracy=test) | about for test in range(8)]
     few = [row(0.5) | about | {"seed": 1}] * 7
     assert "; 8 configurations, best 70.0 %" in report(many + few)
+
+
+def test_rows_are_the_finished_runs_with_the_epochs_of_their_final_stage(tmp_path):
+    stages = [{"method": name, "hparams": {"q": 0.5}, "settings": {"model": "MLP"}} for name in ("jtt", "gce")]
+    result = {"alg": "jtt_gce", "seed": 3, "stages": stages, "end": row(0.7)}
+    arguments = {"dataset": "toy", "bratio": 0.1, "nratio": 0.2, "data_dir": "somewhere"}
+    lines = [json.dumps(row(test / 10) | {"stage": stage}) for stage, test in ((1, 3), (2, 5), (2, 7))]
+    run, selector = tmp_path / "trials" / "abc", tmp_path / "selectors" / "jtt"
+    for folder in (run, selector):
+        folder.mkdir(parents=True)
+    (run / "result.json").write_text(json.dumps(result))
+    (run / "config.json").write_text(json.dumps({"arguments": arguments}))
+    (run / "metrics.jsonl").write_text("\n".join(lines))
+    (selector / "result.json").write_text(json.dumps({"selector": True}))
+    (only,) = rows_of_runs(tmp_path)
+    about = {"dataset": "toy", "model": "MLP", "bratio": 0.1, "nratio": 0.2, "alg": "jtt_gce", "seed": 3}
+    assert about.items() <= only.items()
+    assert only["hparams"] == {"jtt": {"q": 0.5}, "gce": {"q": 0.5}}
+    assert [epoch["test_accuracy"] for epoch in only["epochs"]] == [0.5, 0.7]
 
 
 def test_the_page_shows_the_committed_rows():
