@@ -36,12 +36,12 @@ def rows_of_runs(folder: Path) -> list[Row]:
         result = read_json(path)
         if "end" in result:
             arguments = read_json(path.with_name("config.json"))["arguments"]
-            setting = {"dataset": arguments["dataset"], "model": result["stages"][-1]["settings"]["model"]}
-            setting |= {key: arguments[key] for key in ("bratio", "nratio")}
+            setting = {key: arguments[key] for key in ("dataset", "bratio", "nratio")}
             hparams = {stage["method"]: stage["hparams"] for stage in result["stages"]}
             lines = map(json.loads, path.with_name("metrics.jsonl").read_text(encoding="utf-8").splitlines())
             final = [line for line in lines if line["stage"] == len(result["stages"])]
-            about = {**setting, "alg": result["alg"], "seed": result["seed"], "hparams": hparams}
+            model = result["stages"][-1]["settings"]["model"]
+            about = {**setting, "model": model, "alg": result["alg"], "seed": result["seed"], "hparams": hparams}
             rows.append({**about, **result["end"], "epochs": [{key: line[key] for key in KEYS} for line in final]})
     return rows
 
