@@ -9,9 +9,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads must not 
 
 import sys
 
-from algorithms.arguments import parse_arguments
-from algorithms.listing import listing
-from algorithms.search import add_search_flags, run_search
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.listing import listing
+from algorithms.command.tuning import add_search_flags, run_search
 from utils.cli import command_line, run_script, show_log
 from utils.cpu import keep_freed_memory, use_threads
 from utils.distributed import single_process_only
@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
 def search(argv: list[str]) -> None:
     """Everything that one command line asks for."""
     single_process_only(SCRIPT)
-    show_log(only="algorithms.search")  # what a trial logs is in its own train.log
+    show_log(only="algorithms.command.tuning")  # what a trial logs is in its own train.log
     arguments = parse_arguments(argv, SCRIPT, add_search_flags)
     if arguments.list:
         print(listing(arguments.list))

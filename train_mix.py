@@ -11,16 +11,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads must not 
 import sys
 from dataclasses import asdict, replace
 
-from algorithms.arguments import parse_arguments, resolve
-from algorithms.config import RunConfig
-from algorithms.listing import listing
-from algorithms.pipeline import run
-from algorithms.precision import settle
-from algorithms.presets import with_presets
+from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.listing import listing
+from algorithms.command.presets import with_presets
+from algorithms.training.config import RunConfig
+from algorithms.training.pipeline import run
+from algorithms.training.precision import settle
 from utils import distributed
 from utils.cli import command_line, run_script, show_log
 from utils.cpu import keep_freed_memory, use_threads
-from utils.tables import mass_table, result_table, seeds_table
+from utils.results.tables import mass_table, result_table, seeds_table
 
 SCRIPT = "train_mix.py"
 

@@ -1,1 +1,5 @@
-"""One method per file, the trainer that fits any of them, and the pipeline that chains a selector and a learner."""
+"""One method per file; `base.py` and `task.py` say what a method is and what it gets.
+
+parts/: mathematics that several methods share. training/: the trainer, stages and the life of a run. command/: from
+command lines to runs and searches.
+"""

@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algorithms.base import Batch, hparam, method
-from algorithms.losses import margins
+from algorithms.parts.losses import margins
+from algorithms.parts.two_networks import TwoNetworks
 from algorithms.task import Task
-from algorithms.two_networks import TwoNetworks
 
 
 @method("aum")

@@ -19,7 +19,7 @@ The paper trains a final model only. As a selector this passes on the samples th
 """
 
 from algorithms.base import method
-from algorithms.small_loss import SmallLossExchange
+from algorithms.parts.small_loss import SmallLossExchange
 
 
 @method("coteaching")

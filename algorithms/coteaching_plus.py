@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from algorithms.base import Batch, hparam, method
-from algorithms.small_loss import SmallLossExchange, disagreement_weights
+from algorithms.parts.small_loss import SmallLossExchange, disagreement_weights
 
 AGREEING_UPDATES = 5000
 

@@ -29,8 +29,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algorithms.base import Batch, Method, hparam, method
-from algorithms.losses import as_probabilities, head_gradient_norms, prediction_entropy
-from algorithms.mixture import clean_probability, keep
+from algorithms.parts.losses import head_gradient_norms, prediction_entropy
+from algorithms.parts.mixture import clean_probability, keep
+from data.batches import as_probabilities
 
 
 @method("deneb")

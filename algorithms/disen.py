@@ -31,8 +31,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from algorithms.base import Batch, Method, hparam, method, weighted_mean
-from algorithms.loss_table import FailureWeights
-from algorithms.losses import gradient_scaled_gce
+from algorithms.parts.loss_table import FailureWeights
+from algorithms.parts.losses import gradient_scaled_gce
 from algorithms.task import Task
 
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algorithms.base import method
-from algorithms.codivide import CoDivide
-from algorithms.mixture import clean_probability
+from algorithms.parts.codivide import CoDivide
+from algorithms.parts.mixture import clean_probability
 from models.registry import Network
 
 

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algorithms.base import Batch, Method, hparam, method, weighted_mean
-from algorithms.losses import clipped_softmax, elr_penalty
-from algorithms.mixing import update_history
+from algorithms.parts.losses import clipped_softmax, elr_penalty
+from algorithms.parts.mixing import update_history
 from algorithms.task import Task
 
 

@@ -34,10 +34,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from algorithms.base import Batch, hparam, method, weighted_mean
-from algorithms.losses import clipped_softmax, elr_penalty, soft_cross_entropy
-from algorithms.mixing import mix, mixup, sigmoid_rampup, update_history, update_teacher
+from algorithms.parts.losses import clipped_softmax, elr_penalty, soft_cross_entropy
+from algorithms.parts.mixing import mix, mixup, sigmoid_rampup, update_history, update_teacher
+from algorithms.parts.two_networks import TwoNetworks
 from algorithms.task import Task
-from algorithms.two_networks import TwoNetworks
 
 SHARPENED_CLASSES = 100
 """The authors' code sharpens the labels for CIFAR-100 and no other data set, and tells it by its classes."""

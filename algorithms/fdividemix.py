@@ -10,9 +10,9 @@ per class. Training and deviations: see codivide.py; of the mixture: see `aligne
 
 from torch import Tensor
 
-from algorithms.alignment import aligned_probability, alignment
 from algorithms.base import method
-from algorithms.codivide import CoDivide
+from algorithms.parts.alignment import aligned_probability, alignment
+from algorithms.parts.codivide import CoDivide
 from models.registry import Network
 
 

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from algorithms.alignment import aligned_probability, alignment
 from algorithms.base import Batch, Method, hparam, method
-from algorithms.mixture import keep
+from algorithms.parts.alignment import aligned_probability, alignment
+from algorithms.parts.mixture import keep
 
 
 @method("fine")

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algorithms.base import Batch, Method, hparam, method
-from algorithms.losses import gradient_scaled_gce, lq, truncated_lq
+from algorithms.parts.losses import gradient_scaled_gce, lq, truncated_lq
 from algorithms.task import Task
 
 

@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algorithms.base import Batch, Method, hparam, method
-from algorithms.losses import as_probabilities
 from algorithms.task import StageSettings, Task
+from data.batches import as_probabilities
 
 
 @method("jtt")

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from algorithms.base import Batch, Method, hparam, method
-from algorithms.losses import as_probabilities, gradient_scaled_gce, head_gradient_norms
+from algorithms.parts.losses import gradient_scaled_gce, head_gradient_norms
+from data.batches import as_probabilities
 
 
 @method("pgd")

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from algorithms.base import Batch, Method, hparam, method
-from algorithms.losses import symmetric_cross_entropy
+from algorithms.parts.losses import symmetric_cross_entropy
 
 FLOOR = math.exp(-4)
 

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from algorithms.losses import as_probabilities
-from data.batches import Batch, Batches, gather, shuffled, weighted_draws
+from data.batches import Batch, Batches, as_probabilities, gather, shuffled, weighted_draws
 from data.split import Split
 from models.registry import Network, build_network
 from models.sharded import sharded

@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from utils.criteria import CRITERIA, DEFAULT, best_epoch
+from algorithms.training.criteria import CRITERIA, DEFAULT, best_epoch
 from utils.files import read_json, replacing, write_text
 
 Row = dict[str, Any]

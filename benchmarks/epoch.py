@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 
 from algorithms.deneb import Deneb
-from algorithms.mixture import clean_probability
+from algorithms.parts.mixture import clean_probability
 from algorithms.vanilla import Vanilla
 from benchmarks.contestants import BATCH, Slice, bare, synthetic, tasks, typical
 from benchmarks.measuring import (

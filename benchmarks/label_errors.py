@@ -26,22 +26,22 @@ import torch
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
-from algorithms.arguments import parse_arguments, resolve
 from algorithms.base import methods
-from algorithms.config import RunConfig
-from algorithms.pipeline import run
-from algorithms.precision import settle
+from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.task import Task, over_split
-from algorithms.trainer import train_epoch
+from algorithms.training.config import RunConfig
+from algorithms.training.pipeline import run
+from algorithms.training.precision import settle
+from algorithms.training.trainer import train_epoch
 from data.load import load_dataset
 from data.split import Dataset
-from utils.audit import Samples, read_samples
+from utils.audit.samples import Samples, read_samples
 from utils.cli import Parser, number, run_script, show_log
 from utils.cpu import keep_freed_memory, use_threads
 from utils.errors import RunError
 from utils.files import write_text
 from utils.metrics import GROUPS, auroc
-from utils.tables import mean_and_deviation
+from utils.results.tables import mean_and_deviation
 
 PROGRAM = "-m benchmarks.label_errors"
 AMONG = {"all": (0, 1, 2, 3), "conflicting": (1, 3), "aligned": (0, 2)}

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from algorithms.base import Method
-from algorithms.trainer import train_epoch
+from algorithms.training.trainer import train_epoch
 from utils.cpu import keep_freed_memory, use_threads
 from utils.logbook import device_name
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from algorithms.deneb import Deneb
-from algorithms.mixture import clean_probability
+from algorithms.parts.mixture import clean_probability
 from algorithms.task import Task, over_split
 from benchmarks.contestants import BATCH, PerItem, Slice, synthetic, tasks, typical, typical_scoring
 from benchmarks.measuring import (

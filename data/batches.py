@@ -12,6 +12,7 @@ from torch import Tensor
 
 from data.split import Split
 from data.store import read
+from utils.errors import RunError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -92,6 +93,19 @@ def read_ahead(read: Callable[[T], R], items: Iterable[T], depth: int = 2) -> It
 def shuffled(index: Tensor, generator: torch.Generator) -> Tensor:
     """`index` in random order."""
     return index[torch.randperm(len(index), generator=generator)]
+
+
+def as_probabilities(scores: Tensor) -> Tensor:
+    """Non-negative scores [N], scaled to sum to one in float64; uniform where all are zero.
+
+    Raises:
+        RunError: a score is not finite.
+    """
+    scores = scores.double()
+    total = scores.sum()
+    if not total.isfinite():
+        raise RunError("a training sample's score is not finite: the model has diverged. Lower --lr.")
+    return scores / total if total > 0 else torch.full_like(scores, 1 / len(scores))
 
 
 def weighted_draws(probabilities: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -19,8 +19,8 @@ import torch
 from data.augment import CIFAR
 from data.cifar10 import CLASSES, Photographs, cifar10_images, hold_out
 from data.coloring import draw_bias_labels
-from data.corruptions import TYPE_0, TYPE_1, constants_of, corrupt
-from data.frost import PACKAGE, frost_source
+from data.corruptions.frost import PACKAGE, frost_source
+from data.corruptions.operators import TYPE_0, TYPE_1, constants_of, corrupt
 from data.layouts.choice import cached, first_there, prepared
 from data.registry import Defaults, dataset, option
 from data.split import Clean, Source

@@ -21,7 +21,7 @@ from data.split import Clean, Source
 from utils.cli import Parser, declared_values, flag_of, number, run_script, show_log
 from utils.errors import UsageError
 from utils.metrics import GROUPS, group_index
-from utils.plots import contact_sheet
+from utils.results.plots import contact_sheet
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from algorithms import presets
+from algorithms.command import presets
 
 GOLDEN = Path(__file__).parent / "golden"
 MNIST_RAW = Path(__file__).parents[2] / "shared" / "data" / "MNIST" / "raw"

@@ -13,9 +13,9 @@ import pytest
 
 import preset_standalone
 import train_mix
-from algorithms import pipeline
+from algorithms.training import pipeline
 from data import colored_digits
-from utils.results import tables_text
+from utils.results.collector import tables_text
 
 ROOT = Path(__file__).parent.parent
 HOME = "log/colored_digits/gce/0.1_0.05"
@@ -190,8 +190,8 @@ def test_pruned_trials_are_recorded_and_go_on_from_their_checkpoint_elsewhere(co
 
 
 def test_missing_ray_is_explained(command, monkeypatch):
-    monkeypatch.delitem(sys.modules, "utils.ray_search", raising=False)
-    monkeypatch.delattr("utils.ray_search", raising=False)  # the package keeps what was imported before
+    monkeypatch.delitem(sys.modules, "utils.hpo.ray_engine", raising=False)
+    monkeypatch.delattr("utils.hpo.ray_engine", raising=False)  # the package keeps what was imported before
     monkeypatch.setitem(sys.modules, "ray", None)
     code, _, errors = command("--search_trial", 1, "--engine", "ray")
     assert code == 1

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import train_mix
-from algorithms.arguments import parse_arguments, resolve
 from algorithms.base import methods
-from algorithms.search import add_search_flags, space_of
+from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.tuning import add_search_flags, space_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

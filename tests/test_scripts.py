@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from algorithms.arguments import parse_arguments, resolve
-from algorithms.pairs import valid_pairs
+from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.training.pairs import valid_pairs
 
 ROOT = Path(__file__).parent.parent
 TABLES = sorted(path.name for path in (ROOT / "scripts").glob("table_*.sh"))

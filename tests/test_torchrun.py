@@ -13,9 +13,9 @@ import pytest
 import torch
 
 import train_mix
-from algorithms.arguments import pick_device
+from algorithms.command.arguments import pick_device
 from utils import distributed
-from utils.audit import read_samples
+from utils.audit.samples import read_samples
 from utils.errors import UsageError
 
 ROOT = Path(__file__).parent.parent

@@ -15,12 +15,12 @@ import pytest
 import torch
 
 import train_mix
-from algorithms import pipeline
+from algorithms.training import pipeline
 from data import colored_digits
 from data.load import DataSettings, load_dataset
 from data.store import write_store
 from models.registry import build_network
-from utils.audit import read_samples
+from utils.audit.samples import read_samples
 from utils.metrics import GROUPS
 
 ROOT = Path(__file__).parent.parent

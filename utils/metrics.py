@@ -75,3 +75,17 @@ def selection_quality(probability: np.ndarray, score: np.ndarray, group: np.ndar
         "auroc_conflicting": auroc(score, conflicting, known & ~noisy),
         "auroc_noisy": auroc(score, noisy, known),
     }
+
+
+def record_key(criterion: str) -> str:
+    """Key of an epoch's record that a criterion of `--best_by` looks at."""
+    return "valid_accuracy" if criterion == "clean_valid" else criterion
+
+
+def is_oracle(criterion: str) -> bool:
+    """True for a criterion that looks at test data."""
+    return criterion.startswith("test_")
+
+
+def larger_is_better(criterion: str) -> bool:
+    return not criterion.endswith("_loss")

@@ -42,7 +42,8 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         if not self._complete:
-            for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
+            modules = pkgutil.iter_modules(importlib.import_module(self.package).__path__)
+            for module in (module for module in modules if not module.ispkg):
                 importlib.import_module(f"{self.package}.{module.name}")
             self._complete = True
         return sorted(self._things)

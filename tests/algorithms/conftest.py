@@ -7,7 +7,7 @@ import torch
 
 from algorithms.base import methods
 from algorithms.task import StageSettings, Task
-from algorithms.trainer import Evaluator, fit
+from algorithms.training.trainer import Evaluator, fit
 from data.load import DataSettings, load_dataset
 from data.split import Annotations
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from algorithms.aum import flagged, threshold_samples
-from algorithms.losses import margins
+from algorithms.parts.losses import margins
 from data.batches import Batch
 
 NAN = float("nan")

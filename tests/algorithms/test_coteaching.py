@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from algorithms.small_loss import forget_rate, kept_count, small_loss_weights
+from algorithms.parts.small_loss import forget_rate, kept_count, small_loss_weights
 
 
 def test_golden(golden, close):

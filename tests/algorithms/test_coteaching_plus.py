@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from algorithms.coteaching_plus import AGREEING_UPDATES
-from algorithms.small_loss import disagreement_weights, small_loss_weights
+from algorithms.parts.small_loss import disagreement_weights, small_loss_weights
 
 
 @pytest.mark.parametrize("source", ["deneb", "official"])

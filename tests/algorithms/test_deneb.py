@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from algorithms.deneb import sampling_score
-from algorithms.losses import prediction_entropy
-from algorithms.mixture import keep
+from algorithms.parts.losses import prediction_entropy
+from algorithms.parts.mixture import keep
 
 LOGITS = torch.tensor([[math.log(9), 0], [0, 0], [math.log(9), 0]], dtype=torch.float64)
 LABELS = torch.tensor([0, 0, 1])

@@ -6,7 +6,7 @@ from torch import nn
 
 from algorithms.base import Batch
 from algorithms.disen import Disen, disen_losses
-from algorithms.loss_table import FailureWeights
+from algorithms.parts.loss_table import FailureWeights
 
 
 def linear(weight, bias):

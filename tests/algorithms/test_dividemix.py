@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from algorithms.alignment import aligned_probability, alignment
-from algorithms.codivide import SemiBatch
-from algorithms.mixture import clean_probability
+from algorithms.parts.alignment import aligned_probability, alignment
+from algorithms.parts.codivide import SemiBatch
+from algorithms.parts.mixture import clean_probability
 
 BOTH = pytest.mark.parametrize("name", ["dividemix", "fdividemix"])
 

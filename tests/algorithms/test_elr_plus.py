@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from algorithms.elr_plus import elr_plus_losses
-from algorithms.mixing import mix, sigmoid_rampup, update_history
+from algorithms.parts.mixing import mix, sigmoid_rampup, update_history
 
 
 def test_golden(golden, close):

@@ -2,7 +2,7 @@
 
 import torch
 
-from algorithms.alignment import aligned_probability, alignment
+from algorithms.parts.alignment import aligned_probability, alignment
 
 
 def test_keeps_the_aligned_samples_of_its_network(make):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from algorithms.gce import likelier
-from algorithms.losses import gradient_scaled_gce, lq, truncated_lq
+from algorithms.parts.losses import gradient_scaled_gce, lq, truncated_lq
 
 
 def loss_and_gradient(function, logits):

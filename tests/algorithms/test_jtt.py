@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from algorithms.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.jtt import multiplicity
-from algorithms.losses import as_probabilities
+from data.batches import as_probabilities
 
 
 def test_golden(golden, close):

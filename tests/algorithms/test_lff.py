@@ -5,7 +5,7 @@ import torch
 
 from algorithms.base import Batch
 from algorithms.lff import lff_losses
-from algorithms.loss_table import FailureWeights
+from algorithms.parts.loss_table import FailureWeights
 
 
 def batch_of(index, labels):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from algorithms.base import methods
-from algorithms.selection import Selection
+from algorithms.training.selection import Selection
 from data.split import Annotations
 
 SELECTORS = [name for name in methods if methods[name].emits]

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from algorithms.losses import as_probabilities, head_gradient_norms
+from algorithms.parts.losses import head_gradient_norms
+from data.batches import as_probabilities
 from models.registry import build_network
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from algorithms.losses import symmetric_cross_entropy
+from algorithms.parts.losses import symmetric_cross_entropy
 from algorithms.sce import FLOOR
 
 

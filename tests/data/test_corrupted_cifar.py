@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from data import cifar10, corrupted_cifar, frost
+from data import cifar10, corrupted_cifar
 from data.corrupted_cifar import Options, generate
-from data.corruptions import TYPE_0, TYPE_1, corrupt
+from data.corruptions import frost
+from data.corruptions.operators import TYPE_0, TYPE_1, corrupt
 from data.layouts.pt import pt_files, write_pt
 from data.registry import datasets
 from data.split import Clean, Source

@@ -12,7 +12,7 @@ import train_mix
 from data.folder import Options
 from data.load import DataSettings, load_dataset
 from data.registry import datasets
-from utils.audit import read_samples
+from utils.audit.samples import read_samples
 from utils.errors import RunError, UsageError
 from utils.files import read_json
 

@@ -21,7 +21,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from utils.audit import Samples
+from utils.audit.samples import Samples
 from utils.cli import Parser, run_script
 from utils.errors import RunError, UsageError
 from utils.files import read_json, write_text
@@ -39,7 +39,7 @@ from utils.report.sources import (
     selections,
     suspects,
 )
-from utils.results import (
+from utils.results.collector import (
     Cell,
     Estimate,
     Run,

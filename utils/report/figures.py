@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from utils.plots import CURVES
-from utils.trials import Trial
+from utils.hpo.trials import Trial
+from utils.results.plots import CURVES
 
 WIDTH, HEIGHT = 4.0, 2.9
 """In inches: about as wide as a phone, so that text keeps its size there."""
@@ -94,7 +94,7 @@ def learning_curves(path: Path, title: str, curves: dict[str, np.ndarray]) -> No
     """Accuracy by group over the epochs of a stage: the mean over seeds in a band from the lowest to the highest.
 
     Args:
-        curves: by key of `utils.plots.CURVES`, fractions [seeds, epochs], NaN where there is no value.
+        curves: by key of `utils.results.plots.CURVES`, fractions [seeds, epochs], NaN where there is no value.
     """
     with _drawing(path, below=0.95) as axis:
         for key, values in curves.items():

@@ -14,14 +14,13 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from utils.audit import FILE, Samples, label_errors, read_samples
-from utils.criteria import CRITERIA
+from utils.audit.samples import FILE, Samples, label_errors, read_samples
 from utils.errors import RunError
 from utils.files import read_json
-from utils.metrics import GROUPS
+from utils.hpo.trials import History, Trial
+from utils.metrics import GROUPS, is_oracle, larger_is_better, record_key
 from utils.report.figures import SCORES
-from utils.results import Estimate, Run
-from utils.trials import History, Trial
+from utils.results.collector import Estimate, Run
 
 TO_FIND = {
     "conflicting": ("Finding conflicting among clean samples", GROUPS[:2], GROUPS[1::2]),
@@ -150,8 +149,8 @@ def searches(folder: Path) -> list[Sweep]:
         with naming(path.parent):
             dataset, alg, ratios, name = path.parent.parts[-4:]
             key = config.get("arguments", {}).get("best_by", "")
-            oracle = " (oracle)" if key and CRITERIA[key].oracle else ""
-            maximise = CRITERIA[key].maximise if key else True
+            oracle = " (oracle)" if is_oracle(key) else ""
+            maximise = larger_is_better(key)
             place = dataset, ratios, alg
             trials = History(path).trials
             found.append(Sweep(name, "trial", True, place, f"{key or 'criterion'}{oracle}", maximise, trials))
@@ -185,13 +184,13 @@ def compared(title: str, noun: str, runs: list[Run]) -> list[Sweep]:
                 for name, value in arguments.items()
                 if name not in ("seed", "best_by") and not isinstance(value, dict | list)
             }
-            value = result["end"].get(CRITERIA[best_by].key)
+            value = result["end"].get(record_key(best_by))
             details = {"test_accuracy": result["end"]["test_accuracy"]}
             curve = [] if value is None else [value]
             trials.append(
                 Trial(number, values, "failed" if value is None else "finished", run.folder.name, curve, details)
             )
-    place, maximise = (done[0].dataset, done[0].ratios, done[0].alg), CRITERIA[best_by].maximise
+    place, maximise = (done[0].dataset, done[0].ratios, done[0].alg), larger_is_better(best_by)
     sweep = Sweep(title, noun, False, place, best_by, maximise, trials)
     return [sweep] if sweep.names else []
 

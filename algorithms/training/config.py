@@ -1,0 +1,110 @@
+"""What a run is, resolved: its data, its stages with their settings, and where it goes."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from algorithms.task import StageSettings
+from data.load import DataSettings
+from models.registry import initial_weights
+
+STAGES = ("first", "second", "third")
+
+
+def dataset_name(data: DataSettings) -> str:
+    return f"{data.dataset}_clean" if data.clean_valid else data.dataset
+
+
+def ratios(data: DataSettings) -> str:
+    """Noise and bias ratio, as in the names of folders; "given" where the files have the bias that they have."""
+    return f"{data.nratio}_{'given' if data.bratio is None else data.bratio}"
+
+
+def method_folder(log_dir: Path, data: DataSettings, alg: str) -> Path:
+    """Where runs and searches of one method on one data set with its ratios are."""
+    return log_dir / dataset_name(data) / alg / ratios(data)
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage: which method, with which hyper-parameters and training settings."""
+
+    method: str
+    hparams: Any
+    settings: StageSettings
+
+    def as_dict(self) -> dict[str, Any]:
+        """All that decides the outcome; a file of weights by its content, wherever it is.
+
+        A setting that was declared with a default is left out where it has it: so a run, or a selector, from before
+        there was such a setting is still the same one.
+        """
+        settings = asdict(self.settings)
+        settings["weights"] = initial_weights(self.settings.model, self.settings.weights)
+        defaults = {declared.name: declared.default for declared in fields(self.settings)}
+        settings = {name: value for name, value in settings.items() if value != defaults[name]}
+        return {"method": self.method, "hparams": asdict(self.hparams), "settings": settings}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that a run needs to know, resolved.
+
+    best_by: the criterion (see criteria.py) that names the best epoch. referee: how its referee is trained, if it needs
+    one.
+    """
+
+    alg: str
+    data: DataSettings
+    stages: tuple[StageConfig, ...]
+    device: torch.device
+    best_by: str = "valid_accuracy"
+    referee: StageConfig | None = None
+    resampling: bool = True
+    log_dir: Path = Path("log")
+    run_name: str | None = None
+    result_dir: Path | None = None
+    overwrite: bool = False
+    figures: bool = True
+    tensorboard: bool = False
+    profile: bool = False
+    sync_bn: bool = False
+    trial: bool = False
+    """Whether this is a trial of a search: its folder is apart from the runs, and named by its arguments."""
+    presets: tuple[dict[str, Any], ...] = ()
+    """Where hyper-parameters came from that no flag gave; for the record."""
+
+    @property
+    def dataset_name(self) -> str:
+        return dataset_name(self.data)
+
+    @property
+    def ratios(self) -> str:
+        return ratios(self.data)
+
+    @property
+    def folder(self) -> Path:
+        home = method_folder(self.log_dir, self.data, self.alg)
+        if self.trial:
+            described = json.dumps(self.arguments(), sort_keys=True)
+            return home / "trials" / hashlib.sha256(described.encode()).hexdigest()[:12]
+        return home / (f"{self.data.seed}_{self.run_name}" if self.run_name else str(self.data.seed))
+
+    def arguments(self) -> dict[str, Any]:
+        """What distinguishes this run from others, flat: two runs with equal arguments have equal results."""
+        values = {"alg": self.alg, "resampling": self.resampling, "best_by": self.best_by, **asdict(self.data)}
+        values |= values.pop("options")
+        del values["data_dir"]
+        if self.referee is not None:
+            values["referee"] = self.referee.as_dict()
+        if self.sync_bn:
+            values["sync_bn"] = True
+        for number, stage in enumerate(self.stages):
+            prefix = f"{STAGES[number]}." if len(self.stages) > 1 else ""
+            described = stage.as_dict()
+            values |= {prefix + key: value for key, value in {**described["settings"], **described["hparams"]}.items()}
+        return values

@@ -1,0 +1,171 @@
+"""Fits one method: epochs, schedules, evaluation, checkpoints and resuming, all that methods have in common."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from algorithms.base import Method
+from algorithms.task import over_split
+from algorithms.training.criteria import refereed_accuracies
+from data.split import Dataset, Split
+from models.sharded import average_batch_norms
+from utils.distributed import bars_off, from_writer, seed_all
+from utils.errors import RunError
+from utils.files import load_tensors, save_tensors
+from utils.metrics import fraction, group_accuracies, group_counts
+from utils.profiling import tracing
+from utils.seeds import derive
+
+log = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Evaluator:
+    """Measures a model on the validation split (given labels) and the test split (true labels, groups).
+
+    Nothing that it returns reaches a method. `referee`, [N_valid, C], are the referee's logits for the validation
+    images, if there is one (see criteria.py). `groups`, int64 [N], are those of the current training set, for the
+    log.
+    """
+
+    valid: Split
+    test: Split
+    dataset: Dataset
+    device: torch.device
+    groups: Tensor
+    referee: Tensor | None = None
+
+    def __call__(self, method: Method) -> Record:
+        method.eval()
+        valid = over_split(method.predict, self.valid, self.device)
+        test = over_split(method.predict, self.test, self.device)
+        method.train()
+        given, notes = self.dataset.valid.labels, self.dataset.annotations["test"]
+        correct = valid.argmax(1) == given
+        groups = group_accuracies(test.argmax(1), notes.true_labels, notes.bias_labels, self.dataset.num_classes)
+        record: Record = {
+            "valid_accuracy": fraction(correct, torch.ones_like(correct)),
+            "valid_loss": float(F.cross_entropy(valid, given)),
+            **{f"test_{name}": value for name, value in groups.items()},
+        }
+        if self.referee is not None:
+            record |= refereed_accuracies(correct, given, self.referee)
+        return record
+
+    def kept(self, subset: Tensor) -> dict[str, int]:
+        """How many samples of each group a training subset holds; for the log only."""
+        return group_counts(self.groups[subset])
+
+
+def fit(
+    method: Method,
+    evaluate: Evaluator,
+    checkpoint: Path,
+    on_epoch: Callable[[list[Record]], None],
+    title: str,
+    trace: Path | None = None,
+) -> list[Record]:
+    """Trains `method` to the end, from `checkpoint` where it left off, and returns one record per epoch.
+
+    After every epoch the whole state is in `checkpoint`, and `on_epoch` is called with all records so far. The
+    beginning of the last epoch is profiled if a `trace` is wanted, see `utils.profiling.tracing`.
+
+    Raises:
+        RunError: the loss is no longer finite.
+    """
+    settings = method.task.settings
+    schedulers = [settings.scheduler(optimizer) for optimizer in method.optimizers]
+    history: list[Record] = []
+    saved = from_writer(lambda: load_tensors(checkpoint) if checkpoint.exists() else None)
+    if saved is not None:
+        history = _restore(saved, method, schedulers)
+        log.info("%s: continuing after epoch %d of %d", title, len(history), settings.epochs)
+        on_epoch(history)  # the run may have ended between the checkpoint and this call
+    bar = tqdm(total=settings.epochs, initial=len(history), desc=title, unit="epoch", disable=bars_off())
+    for epoch in range(len(history), settings.epochs):
+        with tracing(trace if epoch == settings.epochs - 1 else None) as after_step:
+            record = train_epoch(method, epoch, title, after_step)
+        record.update(lr=method.optimizers[0].param_groups[0]["lr"], **evaluate(method))
+        if method.training_subset is not None:
+            record["kept"] = evaluate.kept(method.training_subset)
+        for scheduler in schedulers:
+            scheduler.step()
+        history.append({"method": method.name, "epoch": epoch + 1, **record})
+        save_tensors(checkpoint, _state(method, schedulers, history))
+        on_epoch(history)
+        bar.set_postfix_str(_short(record), refresh=False)
+        bar.update()
+        log.log(logging.DEBUG if not bar.disable else logging.INFO, "%s", _line(title, settings.epochs, history[-1]))
+    bar.close()
+    return history
+
+
+def train_epoch(method: Method, epoch: int, title: str, after_step: Callable[[], None] = lambda: None) -> Record:
+    """One epoch (numbered from 0) of a method: its mean loss, its accuracy on the given labels, and its time.
+
+    The sums stay on the device and are read once.
+    """
+    start = time.perf_counter()
+    task = method.task
+    seed_all(derive(task.seed, task.stage, "epoch", epoch))
+    method.train()
+    method.begin_epoch(epoch)
+    totals, seen = torch.zeros(2, dtype=torch.float64, device=task.device), 0
+    bar = tqdm(method.batches(epoch), desc=f"epoch {epoch + 1}", leave=False, disable=bars_off(), mininterval=0.5)
+    for batch in bar:
+        loss, logits = method.step(batch)
+        totals += torch.stack([loss * len(logits), (logits.argmax(1) == batch.labels).sum()])
+        seen += len(logits)
+        after_step()
+    average_batch_norms(method)
+    method.end_epoch(epoch)
+    mean_loss, accuracy = (totals / seen).tolist()
+    if not math.isfinite(mean_loss):
+        raise RunError(f"{title}: the loss is {mean_loss} in epoch {epoch + 1}; the model has diverged. Lower --lr.")
+    return {"train_loss": mean_loss, "train_accuracy": accuracy, "seconds": time.perf_counter() - start}
+
+
+def _state(method: Method, schedulers: list, history: list[Record]) -> dict:
+    return {
+        "method": method.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in method.optimizers],
+        "schedulers": [scheduler.state_dict() for scheduler in schedulers],
+        "scaler": method.scaler.state_dict(),
+        "history": history,
+    }
+
+
+def _restore(state: dict, method: Method, schedulers: list) -> list[Record]:
+    method.load_state_dict(state["method"])
+    for kind, parts in (("optimizers", method.optimizers), ("schedulers", schedulers)):
+        for part, saved in zip(parts, state[kind], strict=True):
+            part.load_state_dict(saved)
+    method.scaler.load_state_dict(state["scaler"])
+    return state["history"]
+
+
+def _percent(value: float | None) -> str:
+    return "n/a" if value is None else f"{100 * value:.1f}"
+
+
+def _short(record: Record) -> str:
+    return (
+        f"loss {record['train_loss']:.3f}, valid {_percent(record['valid_accuracy'])}, "
+        f"test {_percent(record['test_accuracy'])}, conflicting {_percent(record['test_conflicting'])}"
+    )
+
+
+def _line(title: str, epochs: int, record: Record) -> str:
+    kept = f", trained on {sum(record['kept'].values())} kept samples" if "kept" in record else ""
+    return f"{title} epoch {record['epoch']}/{epochs}: {_short(record)}{kept} ({record['seconds']:.1f} s)"

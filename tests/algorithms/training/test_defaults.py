@@ -1,0 +1,33 @@
+"""The settings that a data set declares make a complete configuration, and its options are flags."""
+
+import pytest
+
+from algorithms.command.arguments import parse_arguments, resolve
+from data.registry import datasets
+from utils.errors import UsageError
+
+
+def resolved(*arguments):
+    return resolve(parse_arguments(list(arguments), "test"))
+
+
+@pytest.mark.parametrize("name", datasets.names())
+def test_every_data_set_resolves_without_any_flag(name):
+    config = resolved("--dataset", name)
+    assert config.data.bratio == datasets[name].defaults.bratio
+    assert isinstance(config.data.options, datasets[name].options)
+
+
+def test_a_set_whose_files_have_the_bias_names_its_folder_so():
+    assert resolved("--dataset", "bar").folder.parts[-2] == "0.0_given"
+    assert resolved("--dataset", "bar", "--bratio", "0.01").folder.parts[-2] == "0.0_0.01"
+
+
+def test_the_classes_of_files_cannot_be_told_beforehand():
+    with pytest.raises(UsageError, match="--num_classes 3: folder has the classes that its files have"):
+        resolved("--dataset", "folder", "--num_classes", "3")
+
+
+def test_an_option_of_another_set_is_named():
+    with pytest.raises(UsageError, match=r"--palette: an option of colored_mnist, which --dataset bar does not have"):
+        resolved("--dataset", "bar", "--palette", "pgd")

@@ -1,0 +1,47 @@
+"""The search on Ray Tune, several trials at a time: the same draws and files as in one process."""
+
+from dataclasses import replace
+
+import pytest
+
+from utils.hpo.engine import Outcome, Plan, search
+from utils.hpo.trials import History
+
+ray_engine = pytest.importorskip("utils.hpo.ray_engine", reason="the optional package ray[tune] is not installed")
+
+PLAN = Plan({"a": [1, 2, 3, 4], "b": [0, 1]}, maximise=True, tpe=False, seed=0, prune=True, epochs=3, trials=8)
+
+
+@pytest.fixture
+def evaluate():
+    class Evaluate:  # defined here, so that Ray sends it along
+        def name(self, values):
+            return f"{values['a']}{values['b']}"
+
+        def __call__(self, values, report):
+            if values["a"] == 4:
+                raise ValueError("four is too many")
+            curve = []
+            for epoch in range(3):
+                curve.append(float(values["a"] + epoch))
+                report(list(curve))
+            return Outcome(curve, {"test_accuracy": 0.5})
+
+    return Evaluate()
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_a_search_goes_on_with_ray_as_in_this_process(tmp_path, monkeypatch, evaluate):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    here, there = History(tmp_path / "here.jsonl"), History(tmp_path / "there.jsonl")
+    search(replace(PLAN, prune=False), evaluate, here)
+    search(replace(PLAN, trials=2), evaluate, there)
+    ray_engine.search(PLAN, evaluate, there, tmp_path / "ray", None, {"cpu": 1})
+    assert [(t.number, t.values, t.uuid) for t in there.trials] == [(t.number, t.values, t.uuid) for t in here.trials]
+    for trial, other in zip(there.trials, here.trials, strict=True):
+        if trial.status == "pruned":
+            assert trial.curve == other.curve[: len(trial.curve)]
+        else:
+            assert (trial.status, trial.curve, trial.error) == (other.status, other.curve, other.error)
+    assert {trial.status for trial in there.trials[2:]} >= {"finished", "failed"}
+    assert History(tmp_path / "there.jsonl").trials == there.trials

@@ -1,0 +1,215 @@
+"""The collector: which runs it takes, what it makes of their seeds, and how it writes tables."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from utils.errors import RunError, UsageError
+from utils.results import collector as results
+from utils.results.collector import Estimate, filled, find_runs, interval, latex, tables_text, with_best
+
+ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def result_of(accuracy, *, epochs=20, conflicting=0.1, best_by="valid_accuracy", presets=()):
+    end = {
+        "test_accuracy": accuracy,
+        "test_aligned": 1.0,
+        "test_conflicting": conflicting,
+        "test_worst_group": 0.0,
+        "valid_accuracy": 0.9,
+    }
+    stage = {"method": "gce", "hparams": {"q": 0.7}, "settings": {"model": "MLP", "epochs": epochs}, "seconds": 30.4}
+    return {
+        "end": end,
+        "best": end | {"test_accuracy": accuracy / 2},
+        "best_by": best_by,
+        "presets": list(presets),
+        "stages": [stage, stage],
+        "peak_memory_bytes": 2e8,
+    }
+
+
+@pytest.fixture
+def log_dir(tmp_path):
+    """Two methods on two ratios, one of them with a run name and with a seed that has not ended; and what is no run."""
+    runs = {
+        "toy/vanilla/0.1_0.05/0": result_of(0.5),
+        "toy/vanilla/0.1_0.05/1": result_of(0.6),
+        "toy/vanilla/0.1_0.05/2": result_of(0.7),
+        "toy/gce/0.1_0.05/0_long_run": result_of(0.9),
+        "toy/gce/0.1_0.05/1_long_run": result_of(0.8),
+        "toy/gce/0.0_given/0": result_of(0.3, conflicting=None),
+        "toy/gce/0.1_0.05/trials/0123456789ab": result_of(1.0),
+        "toy/gce/0.1_0.05/trials/123456789012": result_of(1.0),
+        "toy/selectors/deneb-0123456789ab": {"history": []},
+    }
+    for name, result in runs.items():
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "result.json").write_text(json.dumps(result))
+    (tmp_path / "toy/gce/0.1_0.05/2_long_run").mkdir()
+    (tmp_path / "toy/gce/0.1_0.05/2_long_run/config.json").write_text("{}")
+    return tmp_path
+
+
+def table(log_dir, *flags):
+    """The rows of the only Markdown table, as lists of cells."""
+    lines = [line for line in tables_text([str(log_dir), *flags]).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_runs_and_nothing_else_are_found(log_dir):
+    found = {(run.alg, run.ratios, run.seed, run.name, run.result is not None) for run in find_runs(log_dir)}
+    assert found == {
+        *(("vanilla", "0.1_0.05", seed, "", True) for seed in range(3)),
+        *(("gce", "0.1_0.05", seed, "long_run", seed < 2) for seed in range(3)),
+        ("gce", "0.0_given", 0, "", True),
+    }
+
+
+@pytest.mark.parametrize("inside", ["toy", "toy/gce/0.1_0.05", "toy/gce/0.1_0.05/0_long_run"])
+def test_it_can_be_called_from_any_folder_of_the_log(log_dir, monkeypatch, inside):
+    monkeypatch.chdir(log_dir / inside)
+    assert "| gce (long_run) |" in tables_text(["."])
+
+
+def test_a_table_of_methods(log_dir):
+    head, _, vanilla, gce = table(log_dir, "--ratios", "0.1_0.05")
+    assert head[:6] == ["method", "n", "unbiased, end", "aligned, end", "conflicting, end", "unbiased, best"]
+    assert vanilla == ["vanilla", "3", "**60.0 ± 10.0**", "**100.0 ± 0.0**", "**10.0 ± 0.0**", "**30.0 ± 5.0**",
+                       "**100.0 ± 0.0**", "**10.0 ± 0.0**", "61", "200"]  # fmt: skip
+    assert gce[:3] == ["gce (long_run)", "2 of 3, 1 unfinished", "85.0 ± 7.1"], "partial: marked, and not called best"
+
+
+def test_a_group_that_the_data_do_not_have_is_not_a_number(log_dir):
+    assert table(log_dir, "--ratios", "0.0_given")[2][2:5] == ["30.0", "100.0", "n/a"]
+
+
+def test_what_was_asked_for_and_is_not_there_is_missing(log_dir):
+    rows = table(log_dir, "--ratios", "0.1_0.05", "--methods", "deneb_gce, vanilla")[2:]
+    assert [row[:3] for row in rows] == [
+        ["deneb_gce", "0 of 3", "missing"],
+        ["vanilla", "3", "**60.0 ± 10.0**"],
+    ]
+
+
+def test_a_table_of_ratios(log_dir):
+    head, _, *rows = table(log_dir, "--show", "ratios", "--when", "best")
+    assert head == ["method", "nratio 0.0, bratio given", "nratio 0.1, bratio 0.05"]
+    assert rows == [
+        ["vanilla", "missing", "**30.0 ± 5.0 (3)**"],
+        ["gce", "**15.0 (1)**", "missing"],
+        ["gce (long_run)", "missing", "42.5 ± 3.5 (2 of 3)"],
+    ]
+
+
+def test_differences_are_taken_on_the_same_seeds(log_dir):
+    flags = ("--show", "differences", "--ratios", "0.1_0.05")
+    assert table(log_dir, *flags)[2:] == [["gce (long_run)", "2", "+30.0", "-97.1 to +157.1"]]
+    with pytest.raises(UsageError, match="no finished run of sce on toy"):
+        table(log_dir, *flags, "--against", "sce")
+
+
+def test_an_interval_is_student_s():
+    assert interval([1.0, 2.0, 3.0]) == "-0.5 to +4.5", "2 -+ 4.303 / sqrt(3)"
+    assert interval([2.0, 2.0]) == "+2.0 to +2.0"
+    assert interval([2.0]) == "n/a"
+
+
+def test_the_best_of_equals_are_all_marked_and_fewer_seeds_never():
+    column = [[Estimate((1.0, 3.0))], [Estimate((2.0, 2.0))], [Estimate((9.0,))], ["missing"]]
+    cells = [row[0] for row in with_best(column)]
+    assert [isinstance(cell, Estimate) and cell.best for cell in cells] == [True, True, False, False]
+
+
+def test_seeds_with_different_settings_are_told(log_dir):
+    assert "seeds differ" not in tables_text([str(log_dir)])
+    (log_dir / "toy/vanilla/0.1_0.05/1/result.json").write_text(json.dumps(result_of(0.6, epochs=40)))
+    text = tables_text([str(log_dir)])
+    assert "vanilla: seeds differ in gce.epochs (20, 40)" in text
+    assert "epochs 20" not in text.splitlines()[4], "the title names what all have in common"
+
+
+def test_a_setting_that_older_code_did_not_have_is_not_taken_for_its_default(log_dir):
+    newer = result_of(0.6)
+    newer["stages"][0]["hparams"]["score"] = "entropy"
+    (log_dir / "toy/vanilla/0.1_0.05/1/result.json").write_text(json.dumps(newer))
+    assert "vanilla: seeds differ in gce.score (not recorded, entropy)" in tables_text([str(log_dir)])
+
+
+@pytest.mark.parametrize(
+    "oracle",
+    [result_of(1.0, best_by="test_accuracy"), result_of(1.0, presets=[{"oracle": False}, {"oracle": True}])],
+    ids=["best epoch", "preset"],
+)
+def test_an_oracle_is_left_out_and_named(log_dir, capsys, oracle):
+    path = log_dir / "toy/gce/0.1_0.05/2_long_run"
+    (path / "result.json").write_text(json.dumps(oracle))
+    assert table(log_dir, "--ratios", "0.1_0.05")[3][1] == "2 of 3"
+    assert capsys.readouterr().err == f"left out, chosen on test data (oracle): {path}\n"
+
+
+def test_latex(log_dir):
+    text = tables_text([str(log_dir), "--ratios", "0.1_0.05", "--format", "latex"])
+    assert text.startswith(
+        "% toy, nratio 0.1, bratio 0.05; model MLP, epochs 20\n\\begin{tabular}{lrrrrrrrrr}\n\\toprule"
+    )
+    assert r"vanilla & 3 & \textbf{60.0 $\pm$ 10.0} & " in text
+    assert r"gce (long\_run) & 2 of 3, 1 unfinished & 85.0 $\pm$ 7.1 & " in text
+    assert text.endswith("\\\\\n\\bottomrule\n\\end{tabular}")
+
+
+def test_special_characters_of_latex():
+    row = results.Table("", ["50 % of a_b", "&"], [], [])
+    assert r"50 \% of a\_b & \& \\" in latex(row)
+
+
+def test_csv_has_means_deviations_and_counts(log_dir):
+    text = tables_text([str(log_dir), "--show", "ratios", "--format", "csv"])
+    head, vanilla, gce, *_ = [line.rsplit(",", 7) for line in text.splitlines()]
+    assert vanilla[1:] == ["vanilla", "missing", "", "0", "60", "10", "3"]
+    assert gce[1:] == ["gce", "30", "", "1", "missing", "", "0"]
+    assert len(head) == len(vanilla)
+
+
+def test_a_page_is_filled_between_its_markers(log_dir):
+    page = f"before\n<!-- python -m utils.results {log_dir} --ratios 0.0_given -->\nold\n<!-- end -->\nafter\n"
+    once = filled(page)
+    assert once.startswith("before\n<!-- python")
+    assert once.endswith("\n<!-- end -->\nafter\n")
+    assert "| gce | 1 | 30.0 |" in once
+    assert "old" not in once
+    assert filled(once) == once
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "<!-- python -m utils.results" in page.read_text()], ids=lambda page: page.name
+)
+def test_the_tables_in_our_pages_are_what_their_results_say(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = page.read_text(encoding="utf-8")
+    assert filled(text) == text, f"run: python -m utils.results --fill {page.relative_to(ROOT)}"
+
+
+def test_what_it_refuses(log_dir, tmp_path):
+    with pytest.raises(UsageError, match="must be a folder"):
+        tables_text([str(tmp_path / "nowhere")])
+    with pytest.raises(RunError, match=r"no runs below .* on these data"):
+        tables_text([str(log_dir), "--dataset", "bar"])
+    with pytest.raises(UsageError, match="invalid choice: 'xml'"):
+        tables_text([str(log_dir), "--format", "xml"])
+
+
+def test_a_damaged_result_is_named(log_dir):
+    path = log_dir / "toy/vanilla/0.1_0.05/1/result.json"
+    path.write_text("{")
+    command = [sys.executable, "-m", "utils.results", str(log_dir)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"error: cannot read {path}")
+    assert ended.stderr.count("\n") == 1

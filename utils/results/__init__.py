@@ -1,0 +1,1 @@
+"""Tables and figures of results: of one run, and collected over many (`python -m utils.results`)."""

@@ -1,0 +1,8 @@
+"""`python -m utils.results`."""
+
+import sys
+
+from utils.cli import run_script
+from utils.results.collector import main
+
+sys.exit(run_script(lambda: main(sys.argv[1:]), "-m utils.results", sys.argv[1:], place="--fill"))

@@ -1,0 +1,141 @@
+"""The figures of a run folder, as PNG files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from utils.distributed import writer_only
+from utils.files import replacing
+from utils.hpo.trials import History
+from utils.metrics import GROUPS
+
+SHEET = 24
+"""Images in a block of a sheet."""
+
+COLORS = dict(zip(GROUPS, ("#4477aa", "#228833", "#ccbb44", "#ee6677"), strict=True))
+CURVES = {
+    "test_aligned": ("test, aligned", "#4477aa"),
+    "test_conflicting": ("test, conflicting", "#228833"),
+    "test_accuracy": ("test, unbiased", "#000000"),
+    "valid_accuracy": ("validation (given labels)", "#bbbbbb"),
+    "train_accuracy": ("training (given labels)", "#eeaa55"),
+}
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
+
+
+@writer_only
+def learning_curves(folder: Path, records: list[dict[str, Any]]) -> None:
+    """Accuracy by group over the epochs, one panel per stage: `learning_curves.png`."""
+    stages = sorted({record["stage"] for record in records})
+    figure = Figure(figsize=(5.5 * len(stages), 4))
+    axes = figure.subplots(1, len(stages), sharey=True, squeeze=False)
+    for stage, axis in zip(stages, axes[0], strict=True):
+        mine = [record for record in records if record["stage"] == stage]
+        for key, (title, color) in CURVES.items():
+            points = [(record["epoch"], 100 * record[key]) for record in mine if record[key] is not None]
+            if points:
+                axis.plot(*zip(*points, strict=True), label=title, color=color, marker=".", markersize=3)
+        axis.set(title=f"stage {stage}: {mine[0]['method']}", xlabel="epoch", ylim=(-2, 102))
+        axis.grid(alpha=0.3)
+    axes[0][0].set_ylabel("accuracy (%)")
+    axes[0][-1].legend(loc="lower right", fontsize=8)
+    _save(figure, folder / "learning_curves.png")
+
+
+@writer_only
+def score_histogram(folder: Path, score: np.ndarray, group: np.ndarray) -> None:
+    """Distribution of a selector's score in each group: `score_by_group.png`. The counts are on a log scale."""
+    figure = Figure(figsize=(6, 4))
+    axis = figure.subplots()
+    bins = np.linspace(score.min(), max(score.max(), score.min() + 1e-9), 50).tolist()
+    for g, (name, color) in zip((*range(len(GROUPS)), -1), (COLORS | {"unknown": "#777777"}).items(), strict=True):
+        if (group == g).any():
+            axis.hist(score[group == g], bins=bins, histtype="step", label=name, color=color, linewidth=1.5)
+    axis.set(xlabel="score (for DENEB the entropy in nats)", ylabel="training images", yscale="log")
+    axis.legend(fontsize=8)
+    _save(figure, folder / "score_by_group.png")
+
+
+@writer_only
+def sample_sheet(
+    path: Path,
+    images: Any,
+    shown: dict[str, np.ndarray],
+    given: Tensor,
+    other: Tensor,
+    wrong: Tensor,
+    class_names: tuple[str, ...],
+) -> None:
+    """Training images in blocks of up to `SHEET`, each with its given and, in brackets, another label.
+
+    Args:
+        images: gives for a position an image, uint8 [3, H, W].
+        shown: the positions in each block, by its title.
+        given, other: labels of all images, int64 [N]; -1 is unknown.
+        wrong: which given labels are to be red, bool [N].
+    """
+    known = (*class_names, "?")
+    columns, rows = 12, SHEET // 12
+    figure = Figure(figsize=(columns, 3.2 * len(shown)), layout="constrained")
+    grid = figure.add_gridspec(len(shown), 1)
+    for row, (title, members) in enumerate(shown.items()):
+        part = figure.add_subfigure(grid[row])
+        part.suptitle(title, fontsize=10)
+        for axis, i in zip(part.subplots(rows, columns).flat, members, strict=False):
+            axis.imshow(images[i].permute(1, 2, 0).numpy())
+            caption = f"{known[given[i]]} ({known[other[i]]})"
+            axis.set_title(caption, fontsize=8, color="red" if wrong[i] else "black")
+        for axis in part.axes:
+            axis.axis("off")
+    _save(figure, path)
+
+
+def search_progress(path: Path, history: History, space: dict[str, list], title: str, maximise: bool) -> None:
+    """The criterion over the trials with the best so far, and against each hyper-parameter's values."""
+    ranked = sorted(history.ranked(maximise), key=lambda trial: trial.number)
+    numbers, values = [trial.number for trial in ranked], [trial.objective or 0.0 for trial in ranked]
+    best = np.maximum.accumulate(values) if maximise else np.minimum.accumulate(values)
+    figure = Figure(figsize=(4 * (len(space) + 1), 3.6))
+    first, *others = figure.subplots(1, len(space) + 1, sharey=True)
+    first.plot(numbers, values, "o", color="#bbbbbb", markersize=4)
+    first.step(numbers, best, where="post", color="#228833", label="best so far")
+    first.set(xlabel="trial", ylabel=title)
+    first.legend(fontsize=8)
+    for axis, (name, options) in zip(others, space.items(), strict=True):
+        where = [options.index(trial.values[name]) for trial in ranked]
+        axis.plot(where, values, "o", color="#4477aa", markersize=4, alpha=0.6)
+        axis.set(xlabel=name, xticks=range(len(options)), xlim=(-0.5, len(options) - 0.5))
+        axis.set_xticklabels(list(map(str, options)), fontsize=8)
+    figure.suptitle(f"{title} of {len(ranked)} finished trials")
+    _save(figure, path)
+
+
+def contact_sheet(path: Path, columns: dict[str, list[np.ndarray]], class_names: tuple[str, ...], title: str) -> None:
+    """A few images of each class side by side, one block of columns for each kind.
+
+    Args:
+        columns: by title, for every class in its order, uint8 [n, H, W, 3]; n may differ and be 0.
+    """
+    width = max(len(images) for rows in columns.values() for images in rows)
+    figure = Figure(figsize=(1 + 0.75 * width * len(columns), 0.6 + 0.75 * len(class_names)), layout="constrained")
+    figure.suptitle(title, fontsize=8, wrap=True)
+    for axis, (kind, rows) in zip(np.atleast_1d(figure.subplots(1, len(columns))), columns.items(), strict=True):
+        height, cell = rows[0].shape[1] + 2, rows[0].shape[2] + 2
+        sheet = np.full((len(class_names) * height, width * cell, 3), 255, np.uint8)
+        for row, images in enumerate(rows):
+            for column, image in enumerate(images):
+                sheet[row * height :, column * cell :][: height - 2, : cell - 2] = image
+        axis.imshow(sheet, interpolation="nearest")
+        axis.set_title(kind, fontsize=9)
+        axis.set_xticks([])
+        axis.set_yticks([(row + 0.5) * height for row in range(len(class_names))], class_names, fontsize=8)
+        axis.spines[:].set_visible(False)
+        axis.tick_params(length=0)
+    _save(figure, path)
