@@ -47,12 +47,15 @@ class Method(nn.Module):
             None if it passes nothing.
         second: the method that trains the final model when this one, which trains none, is named last (its paper's own
             second stage); None for a method that trains a final model itself.
+        trained_as: of a selector, the method as which it is trained, if it differs from that in `select` only: the two
+            share their random streams and trained models. None: its own name.
     """
 
     name: ClassVar[str]
     debiases: ClassVar[bool] = False
     emits: ClassVar[Emission | None] = None
     second: ClassVar[str | None] = None
+    trained_as: ClassVar[str | None] = None
 
     @dataclass(frozen=True)
     class Hparams:

@@ -4,7 +4,8 @@ Sumyeong Ahn, Se-Young Yun. "Denoising after Entropy-based Debiasing: A Robust T
 Noisy Labels." AAAI 2023, arXiv:2212.01189.
 
 1. The prejudice model is trained with cross entropy: `warmup` epochs on everything, then every epoch on the samples
-   whose loss a two-component mixture gives to its smaller-mean component with probability above `p_threshold`.
+   whose loss a two-component mixture gives to its smaller-mean component with probability above `p_threshold`
+   (algorithms/parts/prejudice.py).
 2. Every sample's sampling probability is proportional to the entropy of the prejudice model's output at temperature
    `tau`. It never looks at the label, so mislabelled aligned images stay as rare as other aligned ones.
    For comparison `score` puts in its place, at the same temperature, the cross entropy of the given label or the norm
@@ -24,32 +25,23 @@ The mixture's initialisation is seeded.
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algorithms.base import Batch, Method, hparam, method
+from algorithms.base import hparam, method
 from algorithms.parts.losses import head_gradient_norms, prediction_entropy
-from algorithms.parts.mixture import clean_probability, keep
+from algorithms.parts.prejudice import PrejudiceModel
 from data.batches import as_probabilities
 
 
 @method("deneb")
-class Deneb(Method):
+class Deneb(PrejudiceModel):
     """Entropy of a prejudice model as sampling probability (Ahn & Yun, AAAI 2023)"""
 
-    debiases = True
-    emits = "probabilities"
     second = "gce"
 
     @dataclass(frozen=True)
-    class Hparams:
-        p_threshold: float = hparam(
-            0.5, search=[0.1, 0.3, 0.5, 0.7, 0.9], low=0, high=1, help="keep samples likelier than this to be clean"
-        )
-        warmup: int = hparam(
-            1, search=[0, 5, 10], low=0, help="epochs on everything before the mixture filters; all of them: no filter"
-        )
+    class Hparams(PrejudiceModel.Hparams):
         tau: float = hparam(
             1.0,
             search=[0.5, 1, 5, 10, 20],
@@ -64,37 +56,10 @@ class Deneb(Method):
             help="what sampling probabilities are proportional to, of the prejudice model's output at tau",
         )
 
-    def begin_epoch(self, epoch: int) -> None:
-        if epoch >= self.hparams.warmup:
-            self.training_subset = self.kept_samples()
-
-    def kept_samples(self) -> Tensor:
-        """Positions of the samples that look clean and aligned to the current model, int64 [K]."""
-        self.eval()
-        losses = self.given_label_losses(self.task.over_train(self.predict))
-        self.train()
-        return keep(torch.from_numpy(clean_probability(losses.numpy())), self.hparams.p_threshold)
-
-    def given_label_losses(self, logits: Tensor) -> Tensor:
-        """Cross entropy of every training sample's given label, [N], from logits [N, C]."""
-        return F.cross_entropy(logits, self.task.train.labels.cpu(), reduction="none")
-
-    def losses(self, logits: Tensor, batch: Batch) -> Tensor:
-        return F.cross_entropy(logits, batch.labels, reduction="none")
-
     def select(self) -> tuple[Tensor, Tensor]:
         logits = self.task.over_train(self.predict).double()
         score = sampling_score(self.hparams.score, logits, self.task.train.labels.cpu(), self.hparams.tau)
         return as_probabilities(score), score
-
-    def diagnostics(self) -> dict[str, Tensor]:
-        logits = self.task.over_train(self.predict)
-        losses = self.given_label_losses(logits)
-        return {
-            "prejudice_loss": losses,
-            "clean_aligned_probability": torch.from_numpy(clean_probability(losses.numpy())),
-            "entropy": prediction_entropy(logits.double(), self.hparams.tau),
-        }
 
 
 def sampling_score(kind: str, logits: Tensor, labels: Tensor, tau: float) -> Tensor:

@@ -181,7 +181,7 @@ def _task(config: RunConfig, stage: StageConfig, train: Split, num_classes: int)
         config.device,
         stage.settings,
         data.seed,
-        stage.method,
+        methods[stage.method].trained_as or stage.method,
         noise_rate=expected_rate(num_classes, data.nratio, data.noise_type, data.noise_style),
         sync_bn=config.sync_bn,
     )
@@ -217,6 +217,7 @@ def _trained_selector(
     cls = methods[stage.method]
     task = _task(config, stage, train, evaluate.dataset.num_classes)
     described = stage.as_dict() | {
+        "method": task.stage,
         "hparams": {
             declared.name: getattr(stage.hparams, declared.name)
             for declared in fields(cls.Hparams)
@@ -227,7 +228,7 @@ def _trained_selector(
         "train": train.fingerprint(),
     }
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
-    folder = RunFolder(config.log_dir / config.dataset_name / "selectors" / f"{stage.method}-{key}")
+    folder = RunFolder(config.log_dir / config.dataset_name / "selectors" / f"{task.stage}-{key}")
     method = cls(task, stage.hparams).to(config.device)
     with folder.locked(wait=True):
         finished = from_writer(folder.start, described, overwrite)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.deneb import keep
-from algorithms.parts.mixture import clean_probability, component_posterior, min_max
+from algorithms.parts.mixture import clean_probability, component_posterior, keep, min_max
 from utils.errors import RunError
 
 WITHIN = 2e-3

@@ -14,7 +14,7 @@ from data import colored_digits
 from data.registry import datasets
 from utils.errors import UsageError
 
-DEBIASING = {"deneb", "jtt", "pgd", "lff", "disen"}
+DEBIASING = {"contradicted", "deneb", "jtt", "pgd", "lff", "disen"}
 FINAL = {"vanilla", "gce", "sce", "elr", "elr+"}
 KEEPING = {"aum", "coteaching", "coteaching+", "dividemix", "fdividemix", "fine"}
 
