@@ -29,14 +29,19 @@ def main(argv: list[str]) -> int:
     return run_script(lambda: train_all(argv), SCRIPT, argv)
 
 
-def train_all(argv: list[str]) -> None:
-    """Everything that one command line asks for."""
+def train_all(argv: list[str]) -> list[dict]:
+    """Everything that one command line asks for; returns the content of `result.json` of each seed.
+
+    Raises:
+        UsageError: the arguments contradict each other or name what there is not.
+        RunError: data are missing or damaged, the folder holds another run, or training diverged.
+    """
     distributed.join()
     show_log()
     arguments = parse_arguments(argv, SCRIPT)
     if arguments.list:
         print(listing(arguments.list))
-        return
+        return []
     use_threads(arguments.threads)
     keep_freed_memory()
     arguments, presets, notes = distributed.from_writer(with_presets, arguments)
@@ -57,6 +62,7 @@ def train_all(argv: list[str]) -> None:
             part for name, value in chosen.items() if value not in (None, "") for part in (f"--{name}", str(value))
         ]
         print(f"\nThe baseline to compare with: {command_line('train_mix.py', ['--alg', 'vanilla', *flags])}")
+    return results
 
 
 def train(config: RunConfig) -> dict:

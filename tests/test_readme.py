@@ -1,6 +1,7 @@
 """What the README shows works: its commands parse and resolve, and its example method trains."""
 
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +12,8 @@ import train_mix
 from algorithms.base import methods
 from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.command.tuning import add_search_flags, space_of
+from data.registry import datasets
+from models.registry import networks
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,6 +24,7 @@ LINES = [
     for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
     for line in block.replace("pip install -r requirements.txt && ", "").replace("\\\n", "").splitlines()
 ]
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = [shlex.split(line, comments=True)[2:] for line in LINES if line.startswith("python train_mix.py")]
 SEARCHES = [
     shlex.split(line, comments=True)[2:]
@@ -58,11 +62,29 @@ def test_searches_have_a_space(arguments):
     assert len(space_of(parse_arguments(arguments, "preset_standalone.py", add_search_flags))) == 4
 
 
-def test_the_example_method_trains(tmp_path, monkeypatch):
-    code = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "@method" in block)
-    methods.names()
-    monkeypatch.setattr(methods, "_things", dict(methods._things))
-    exec(compile(code, "README.md", "exec"), {"__name__": "algorithms.smooth"})
-    arguments = ["--alg", "smooth", "--epsilon", "0.2", "--epochs", "1", "--no_figures", "--log_dir", str(tmp_path)]
-    assert train_mix.main(arguments) == 0
-    assert (tmp_path / "colored_digits/smooth/0.1_0.05/0/result.json").exists()
+@pytest.mark.parametrize(
+    ("registry", "mark", "flags", "folder"),
+    [
+        (methods, "@method(", "--alg smooth --epsilon 0.2", "colored_digits/smooth/0.1_0.05"),
+        (datasets, "@dataset(", "--alg vanilla --dataset bars", "bars/vanilla/0.1_0.05"),
+        (networks, "@networks.register(", "--alg vanilla --model TinyConv", "colored_digits/vanilla/0.1_0.05"),
+    ],
+    ids=["method", "data set", "network"],
+)
+def test_the_example_trains(registry, mark, flags, folder, tmp_path, monkeypatch):
+    (code,) = (block for block in PYTHON if mark in block)
+    registry.names()
+    monkeypatch.setattr(registry, "_things", dict(registry._things))
+    exec(compile(code, "README.md", "exec"), {"__name__": "example"})
+    more = ["--epochs", "1", "--no_figures", "--best_by", "valid_accuracy", "--log_dir", str(tmp_path)]
+    assert train_mix.main([*flags.split(), *more]) == 0
+    assert (tmp_path / folder / "0/result.json").exists()
+
+
+def test_a_run_from_python(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (code,) = (block for block in PYTHON if "train_all" in block)
+    exec(compile(code, "README.md", "exec"), {"__name__": "example"})
+    result = json.loads((tmp_path / "log/colored_digits/deneb_gce/0.1_0.05/0/result.json").read_text())
+    mass = result["stages"][0]["mass"]["conflicting-clean"]
+    assert capsys.readouterr().out.splitlines()[-1] == f"{result['end']['test_accuracy']} {mass}"

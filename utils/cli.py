@@ -138,7 +138,7 @@ def show_log(only: str = "") -> None:
 
 
 def run_script(
-    body: Callable[[], None],
+    body: Callable[[], object],
     script: str,
     argv: list[str],
     place: str = "--log_dir",
