@@ -16,7 +16,6 @@ from algorithms.command.listing import listing
 from algorithms.command.presets import with_presets
 from algorithms.training.config import RunConfig
 from algorithms.training.pipeline import run
-from algorithms.training.precision import settle
 from utils import distributed
 from utils.cli import command_line, run_script, show_log
 from utils.cpu import keep_freed_memory, use_threads
@@ -47,7 +46,7 @@ def train_all(argv: list[str]) -> list[dict]:
     arguments, presets, notes = distributed.from_writer(with_presets, arguments)
     for line in notes:
         print(f"preset for {line}")
-    config = settle(replace(resolve(arguments), presets=presets))
+    config = replace(resolve(arguments), presets=presets)
     results = [
         train(replace(config, data=replace(config.data, seed=config.data.seed + k))) for k in range(arguments.indep_run)
     ]

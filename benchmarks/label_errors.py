@@ -31,7 +31,6 @@ from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.task import Task, over_split
 from algorithms.training.config import RunConfig
 from algorithms.training.pipeline import run
-from algorithms.training.precision import settle
 from algorithms.training.trainer import train_epoch
 from data.load import load_dataset
 from data.split import Dataset
@@ -84,7 +83,7 @@ def suspicions(arguments: argparse.Namespace, seed: int) -> tuple[dict[str, np.n
 
     def samples_of(alg: str) -> tuple[RunConfig, Samples]:
         config = resolve(argparse.Namespace(**{**vars(arguments), "alg": alg}))
-        config = settle(replace(config, data=replace(config.data, seed=seed)))
+        config = replace(config, data=replace(config.data, seed=seed))
         run(config)
         return config, read_samples(config.folder)
 

@@ -45,7 +45,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "lr_decay_opt": {"type": milestones, "help": "StepLR: decay every that many epochs; MultiStepLR: 40,80"},
     "amp": {
         "choices": (*PRECISIONS, "auto"),
-        "help": "precision of training passes; auto: what is faster here in a short race, kept in the log folder",
+        "help": "precision of training passes; auto: off on a CPU; on a GPU bf16, or fp16 where bf16 is only emulated",
     },
     "compile": {
         "type": truth,
@@ -222,7 +222,7 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
     Raises:
         UsageError: unknown names, or values that contradict each other.
     """
-    given = vars(arguments)
+    given = dict(vars(arguments))
     recipe = datasets[arguments.dataset]
     defaults = recipe.defaults
     for name, reason in IGNORED.items():
@@ -236,6 +236,9 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
     device = pick_device(arguments.gpu)
     if device.type == "cuda":
         _set_up_gpu(arguments.deterministic)
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    precision = "off" if device.type == "cpu" else "bf16" if native else "fp16"
+    given |= {flag: precision for flag in ("amp", *(f"{stage}.amp" for stage in STAGES)) if given[flag] == "auto"}
     names = stages_of(arguments.alg)
     if len(names) == 1:
         for flag in given:
@@ -249,7 +252,7 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
     if best_by == "clean_valid" and not arguments.clean_valid:
         raise UsageError("--best_by clean_valid needs a clean validation split: add --clean_valid.")
     if device.type == "cpu" and any(stage.settings.amp == "fp16" for stage in stages):
-        raise UsageError("--amp fp16 needs a GPU. On a CPU say bf16, or auto.")
+        raise UsageError("--amp fp16 needs a GPU. On a CPU say bf16.")
     return RunConfig(
         alg="_".join(names),
         best_by=best_by,

@@ -18,7 +18,6 @@ from algorithms.training.config import STAGES, RunConfig, StageConfig, method_fo
 from algorithms.training.criteria import CRITERIA, Criterion
 from algorithms.training.pairs import stages_of
 from algorithms.training.pipeline import run
-from algorithms.training.precision import settle
 from algorithms.training.trainer import Record
 from utils.cli import Parser, number
 from utils.errors import RunError, UsageError, unknown_name
@@ -128,7 +127,7 @@ class TrialRun:
         return f"{self.best_by} (oracle)" if self.criterion.oracle else self.best_by
 
     def config(self, values: dict[str, Any]) -> RunConfig:
-        config = settle(resolve(argparse.Namespace(**{**vars(self.arguments), **values})))
+        config = resolve(argparse.Namespace(**{**vars(self.arguments), **values}))
         config = replace(config, referee=self.referee, presets=self.presets, trial=True)
         return replace(config, overwrite=False, figures=False, result_dir=None)
 

@@ -5,15 +5,9 @@ from torch import Tensor, nn
 
 from algorithms.parts.mixing import last_occurrence
 
-FAN_OUT = 32
-
 
 class LossTable(nn.Module):
     """T[i] <- alpha * T[i] + (1 - alpha) * loss; a sample's first loss is stored as it is, and until then T[i] is 0.
-
-    The maximum over all training samples of a class is kept in a tree: a node holds up to 32 numbers, and its maximum
-    is one of its parent's. New losses change only the path above them, so an update costs O(B log N), needs no
-    decision on the host and stays exact when the former maximum falls.
 
     Args:
         labels: given labels of the training set, int64 [N].
@@ -25,56 +19,32 @@ class LossTable(nn.Module):
     values: Tensor
     seen: Tensor
     labels: Tensor
-    ranks: Tensor
 
     def __init__(self, labels: Tensor, num_classes: int, alpha: float, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.alpha = alpha
+        self.num_classes, self.alpha = num_classes, alpha
         self.register_buffer("values", torch.zeros(len(labels), dtype=dtype))
         self.register_buffer("seen", torch.zeros(len(labels), dtype=torch.bool))
         self.register_buffer("labels", labels, persistent=False)
-        self.register_buffer("ranks", rank_in_class(labels), persistent=False)
-        nodes = torch.bincount(labels, minlength=num_classes)
-        self.depth = 0
-        while self.depth == 0 or nodes.max() > 1:
-            nodes = (nodes + FAN_OUT - 1).div(FAN_OUT, rounding_mode="floor").clamp(min=1)
-            self.register_buffer(f"first{self.depth}", nodes.cumsum(0) - nodes, persistent=False)
-            self.register_buffer(f"tree{self.depth}", torch.zeros(int(nodes.sum()), FAN_OUT, dtype=dtype))
-            self.depth += 1
 
     def update(self, index: Tensor, losses: Tensor) -> None:
         """Takes in the losses (float [B], non-negative) of the samples at `index` (int64 [B]).
 
         A sample that occurs several times counts once, with its last loss.
         """
-        losses = losses.detach().to(self.values.dtype)[last_occurrence(index)]
-        kept = self.alpha * self.seen[index].to(losses.dtype)
-        current = kept * self.values[index] + (1 - kept) * losses
-        self.values[index] = current
+        losses = losses.detach().to(self.values.dtype)[last_occurrence(index, len(self.values))]
+        former = self.alpha * self.seen[index].to(losses.dtype)
+        self.values[index] = former * self.values[index] + (1 - former) * losses
         self.seen[index] = True
-        labels, rank = self.labels[index], self.ranks[index]
-        for depth in range(self.depth):
-            tree = self.get_buffer(f"tree{depth}")
-            node = self.get_buffer(f"first{depth}")[labels] + rank.div(FAN_OUT, rounding_mode="floor")
-            tree[node, rank % FAN_OUT] = current
-            current, rank = tree[node].amax(1), rank.div(FAN_OUT, rounding_mode="floor")
 
     def class_maxima(self) -> Tensor:
         """The largest average of each class, [C]."""
-        return self.get_buffer(f"tree{self.depth - 1}").amax(1)
+        return self.values.new_zeros(self.num_classes).scatter_reduce_(0, self.labels, self.values, "amax")
 
     def relative(self, index: Tensor) -> Tensor:
         """The averages at `index` (int64 [B]) as shares of their class's maximum: [B] in [0, 1], 0 where that is 0."""
         values = self.values[index]
         return values / self.class_maxima()[self.labels[index]].clamp(min=torch.finfo(values.dtype).tiny)
-
-
-def rank_in_class(labels: Tensor) -> Tensor:
-    """How many earlier samples have the same label: int64 [N] to [N]."""
-    order = labels.argsort(stable=True)
-    counts = torch.bincount(labels)
-    first = (counts.cumsum(0) - counts)[labels[order]]
-    return torch.empty_like(labels).index_copy_(0, order, torch.arange(len(labels), device=labels.device) - first)
 
 
 class FailureWeights(nn.Module):

@@ -71,12 +71,12 @@ def update_history(history: Tensor, index: Tensor, rows: Tensor, beta: float) ->
     Args:
         history: float [N, C], changed in place. rows: [B, C]. index: int64 [B].
     """
-    updated = (beta * history[index] + (1 - beta) * rows)[last_occurrence(index)]
+    updated = (beta * history[index] + (1 - beta) * rows)[last_occurrence(index, len(history))]
     history[index] = updated
     return updated
 
 
-def last_occurrence(index: Tensor) -> Tensor:
-    """For each row the last position that holds the same number: int64 [B] to [B]."""
+def last_occurrence(index: Tensor, size: int) -> Tensor:
+    """For each row the last position that holds the same number (each in [0, size)): int64 [B] to [B]."""
     position = torch.arange(len(index), device=index.device)
-    return torch.where(index[:, None] == index, position, -1).amax(1)
+    return index.new_empty(size).scatter_reduce_(0, index, position, "amax", include_self=False)[index]

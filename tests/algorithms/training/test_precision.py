@@ -1,13 +1,11 @@
-"""Training in reduced precision, its scaler, and what `--amp auto` decides."""
+"""Training in reduced precision, its scaler, and what `--amp auto` means."""
 
-import json
 from dataclasses import replace
 
 import pytest
 import torch
 
 from algorithms.command.arguments import parse_arguments, resolve
-from algorithms.training import precision
 
 CASES = [("vanilla", "fp16"), ("coteaching", "fp16"), ("disen", "bf16"), ("elr+", "bf16"), ("dividemix", "bf16")]
 
@@ -64,32 +62,20 @@ def config(tmp_path):
     return build
 
 
-def test_auto_measures_once_and_then_remembers(config, tmp_path, monkeypatch):
-    asked = []
-
-    def race(config, settings):
-        asked.append(settings.model)
-        return {"off": 2.0, "bf16": 1.0 if settings.model == "CONV" else 1.95}
-
-    monkeypatch.setattr(precision, "race", race)
-    wanted = config("--alg", "deneb_gce", "--amp", "auto", "--second.model", "MLP")
-    for _ in range(2):
-        settled = precision.settle(wanted)
-        assert [stage.settings.amp for stage in settled.stages] == ["bf16", "off"]
-    assert asked == ["CONV", "MLP"]
-    assert len(json.loads((tmp_path / "precision.json").read_text())) == 2
-    plain = config("--alg", "deneb_gce", "--amp", "bf16", "--second.model", "MLP", "--second.amp", "off")
-    assert settled.arguments() == plain.arguments()
+@pytest.mark.parametrize(("native", "wanted"), [(True, "bf16"), (False, "fp16")])
+def test_auto_is_bf16_where_a_gpu_has_it_and_else_fp16(config, monkeypatch, native, wanted):
+    monkeypatch.setattr("algorithms.command.arguments.pick_device", lambda gpu: torch.device("cuda:0"))
+    monkeypatch.setattr("algorithms.command.arguments._set_up_gpu", lambda deterministic: None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation)
+    found = config("--alg", "deneb_gce", "--amp", "auto", "--second.amp", "off")
+    assert [stage.settings.amp for stage in found.stages] == [wanted, "off"]
+    assert found.referee is None or found.referee.settings.amp == "off"
 
 
-def test_a_race_times_each_precision_and_draws_nothing(config):
-    torch.manual_seed(3)
-    state = torch.get_rng_state()
-    wanted = config("--alg", "vanilla", "--model", "MLP", "--batch_size", "8")
-    seconds = precision.race(wanted, wanted.stages[0].settings)
-    assert seconds.keys() == {"off", "bf16"}
-    assert min(seconds.values()) > 0
-    assert torch.equal(torch.get_rng_state(), state)
+def test_auto_is_float32_on_a_cpu(config):
+    auto = config("--alg", "deneb_gce", "--amp", "auto", "--second.amp", "bf16")
+    assert [stage.settings.amp for stage in auto.stages] == ["off", "bf16"]
+    assert config("--amp", "auto").arguments() == config().arguments()
 
 
 def test_defaults_leave_no_trace_in_what_names_a_run(config):
