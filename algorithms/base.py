@@ -16,7 +16,7 @@ from data.batches import Batch
 from utils.distributed import average
 from utils.registry import Registry
 
-Emission = Literal["probabilities", "weights", "kept"]
+Emission = Literal["probabilities", "weights", "kept", "cue"]
 
 
 def hparam(
@@ -49,6 +49,9 @@ class Method(nn.Module):
             second stage); None for a method that trains a final model itself.
         trained_as: of a selector, the method as which it is trained, if it differs from that in `select` only: the two
             share their random streams and trained models. None: its own name.
+        tells_cue: whether its model knows a biased class by its cue, so that its prediction is the cue of an image.
+        first: for a learner that has to know the cue of every image (`Task.cue`), the method that tells it if none is
+            named before; None for all others.
     """
 
     name: ClassVar[str]
@@ -56,6 +59,8 @@ class Method(nn.Module):
     emits: ClassVar[Emission | None] = None
     second: ClassVar[str | None] = None
     trained_as: ClassVar[str | None] = None
+    tells_cue: ClassVar[bool] = False
+    first: ClassVar[str | None] = None
 
     @dataclass(frozen=True)
     class Hparams:
@@ -123,7 +128,7 @@ class Method(nn.Module):
         raise NotImplementedError(f"{self.name} is not a selector")
 
     def diagnostics(self) -> dict[str, Tensor]:
-        """For a selector, called where `select` is: columns of `samples.csv` that it fills for its samples, [N] each.
+        """After the last epoch, in evaluation mode: columns of `samples.csv` that it fills for its samples, [N] each.
 
         Nothing is trained on them.
         """

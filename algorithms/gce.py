@@ -32,6 +32,7 @@ from algorithms.task import Task
 class Gce(Method):
     """Generalised cross entropy (Zhang & Sabuncu, NeurIPS 2018)"""
 
+    tells_cue = True
     kept: Tensor
 
     @dataclass(frozen=True)

@@ -76,6 +76,7 @@ class Task:
     noise_rate: share of labels that are expected to be wrong, which some methods take as known.
     probabilities: sampling probabilities from an earlier stage, float64 [N], or None for uniform epochs.
     weights: loss weights from an earlier stage, float32 [N] on the device, or None.
+    cue: an earlier stage's logits, float32 [N, C], whose largest is the class of the image's cue, or None.
     sync_bn: of several processes' networks, see models/sharded.py.
     """
 
@@ -88,6 +89,7 @@ class Task:
     noise_rate: float = 0.0
     probabilities: Tensor | None = None
     weights: Tensor | None = None
+    cue: Tensor | None = None
     sync_bn: bool = False
 
     def new_network(self, name: str = "network", num_classes: int | None = None) -> Network:

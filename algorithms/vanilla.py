@@ -10,5 +10,7 @@ from algorithms.base import Batch, Method, method
 class Vanilla(Method):
     """Empirical risk minimisation with cross entropy"""
 
+    tells_cue = True
+
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         return F.cross_entropy(logits, batch.labels, reduction="none")

@@ -3,7 +3,7 @@
 import dataclasses
 
 from algorithms.base import methods
-from algorithms.training.pairs import PASSED, valid_pairs
+from algorithms.training.pairs import PASSED, passed_on, stages_of, valid_pairs
 from data.registry import datasets
 from models.registry import networks
 
@@ -17,9 +17,10 @@ def _list_methods() -> list[str]:
     for name in methods:
         cls = methods[name]
         passes = f"passes on {PASSED[cls.emits]}" if cls.emits else "passes nothing on"
-        alone = f"; alone it means {name}_{cls.second}" if cls.second else ""
+        alone = "_".join(stages_of(name))
+        means = "" if alone == name else f"; alone it means {alone}"
         lines.append(f"  {name:<14}{_first_line(cls)}")
-        lines.append(f"  {'':<14}against {'bias' if cls.debiases else 'label noise'}; {passes}{alone}")
+        lines.append(f"  {'':<14}against {'bias' if cls.debiases else 'label noise'}; {passes}{means}")
         for declared in dataclasses.fields(cls.Hparams):
             about = f"{declared.metadata['help']}; default {declared.default}, searched {declared.metadata['search']}"
             lines.append(f"  {'':<14}  --{declared.name}: {about}")
@@ -27,7 +28,7 @@ def _list_methods() -> list[str]:
 
 
 def _list_pairs() -> list[str]:
-    return [f"  {first + '_' + second:<26}{PASSED[methods[first].emits or '']}" for first, second in valid_pairs()]
+    return [f"  {first + '_' + second:<26}{PASSED[passed_on(first, second)]}" for first, second in valid_pairs()]
 
 
 def _list_datasets() -> list[str]:

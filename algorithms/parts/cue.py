@@ -35,12 +35,15 @@ class CueModel:
         others = (self.conflicting / (classes - 1)).unsqueeze(1).repeat(1, classes)
         return others.scatter(1, self.cue.unsqueeze(1), (1 - self.conflicting).unsqueeze(1))
 
+    def right_label_probabilities(self) -> Tensor:
+        """P(true label = g | cue, entropy, given label g) for each label g that might be given: float64 [N, C]."""
+        prior = self.true_label_prior()
+        given = prior @ self.noise
+        return torch.where(given > 0, prior * self.noise.diag() / given, 1.0)
+
     def right_label_probability(self, labels: Tensor) -> Tensor:
-        """P(true label = given label | cue, entropy, given label), float64 [N], from given labels int64 [N]."""
-        given = labels.unsqueeze(1)
-        joint = self.true_label_prior() * self.noise[:, labels].T
-        total = joint.sum(1)
-        return torch.where(total > 0, joint.gather(1, given).squeeze(1) / total, 1.0)
+        """The same for the given labels, int64 [N]: float64 [N]."""
+        return self.right_label_probabilities().gather(1, labels.unsqueeze(1)).squeeze(1)
 
 
 def fit_cue_model(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> CueModel:

@@ -24,6 +24,7 @@ class PrejudiceModel(Method):
     debiases = True
     emits = "probabilities"
     trained_as = "deneb"
+    tells_cue = True
 
     @dataclass(frozen=True)
     class Hparams:

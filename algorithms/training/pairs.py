@@ -1,12 +1,13 @@
 """Which methods can follow each other, and what `--alg` means."""
 
-from algorithms.base import methods
+from algorithms.base import Emission, methods
 from utils.errors import UsageError
 
 PASSED = {
     "probabilities": "sampling probabilities",
     "weights": "loss weights",
     "kept": "the kept subset",
+    "cue": "the cue of every image",
 }
 
 
@@ -15,6 +16,7 @@ def stages_of(alg: str) -> list[str]:
 
     `FIRST_SECOND` is a selector and the method that trains on its selection. A method that trains no final model is
     followed by its own paper's second stage: `jtt` means `jtt_vanilla`, and `aum_deneb` runs aum, deneb and gce.
+    A method that has to be told the cue is preceded by one that tells it: `la` means `deneb_la`.
 
     Raises:
         UsageError: an unknown method, or a pair without meaning; the message says why.
@@ -29,6 +31,8 @@ def stages_of(alg: str) -> list[str]:
         nearest = sorted(near, key=lambda pair: -sum(a == b for a, b in zip(pair, names, strict=True)))[:4]
         known = ", ".join("_".join(pair) for pair in nearest)
         raise UsageError(f"--alg {alg}: {reason}." + (f" Near it: {known}." if known else ""))
+    if len(names) == 1 and (first := methods[alg].first) is not None:
+        return [first, alg]
     last = methods[names[-1]].second
     return names if last is None else [*names, last]
 
@@ -38,11 +42,22 @@ def objection(first: str, second: str) -> str | None:
     a, b = methods[first], methods[second]
     if first == second:
         return f"{first} after itself is not a pair"
+    if b.first is not None:
+        if a.trained_as not in (None, first):
+            return f"{first} tells {second} no more than {a.trained_as} does, and {second} has draws of its own"
+        return None if a.tells_cue else f"{second} has to be told the cue of every image, and {first} does not tell it"
     if a.emits is None:
         return f"{first} trains a final model and passes nothing on to a second stage"
     if a.debiases and b.debiases:
         return f"{first} and {second} both re-weight against bias; on the same samples the two would compound"
     return None
+
+
+def passed_on(first: str, second: str) -> Emission:
+    """What the first of a valid pair passes on to the second."""
+    emission = "cue" if methods[second].first is not None else methods[first].emits
+    assert emission is not None
+    return emission
 
 
 def valid_pairs() -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.base import Method, methods
+from algorithms.base import Emission, Method, methods
+from algorithms.parts.losses import prediction_entropy
 from algorithms.task import Task, over_split
 from algorithms.training.config import RunConfig, StageConfig
 from algorithms.training.criteria import CRITERIA, best_epoch
+from algorithms.training.pairs import passed_on
 from algorithms.training.samples import audit
 from algorithms.training.selection import Selection
 from algorithms.training.trainer import Evaluator, Record, fit
@@ -66,13 +69,14 @@ class TrainingSet:
     """The training set as the stages so far left it.
 
     split: the samples that remain, K of them. members: their positions in the data set, int64 [K].
-    probabilities, weights: of an earlier selection, [K], or None.
+    probabilities, weights, cue: of an earlier selection, [K] or [K, C], or None.
     """
 
     split: Split
     members: Tensor
     probabilities: Tensor | None = None
     weights: Tensor | None = None
+    cue: Tensor | None = None
 
     def spread(self, values: Tensor, size: int) -> Tensor:
         """`values` of the K samples as float64 [size], for all images of the data set; NaN for those that are gone."""
@@ -90,6 +94,8 @@ class TrainingSet:
             )
         if selection.kind == "weights":
             return replace(self, weights=values)
+        if selection.kind == "cue":
+            return replace(self, cue=values)
         return replace(self, probabilities=values) if resampling else replace(self, weights=(values * size).float())
 
 
@@ -116,8 +122,9 @@ def _train(config: RunConfig, folder: RunFolder, watch: Watch) -> dict[str, Any]
             write_scalars(mine[-1])
             watch(mine)
 
-        for stage in config.stages[:-1]:
-            selection, outcome, history = _select(config, stage, current.split, evaluate, on_epoch)
+        for stage, following in pairwise(config.stages):
+            kind = passed_on(stage.method, following.method)
+            selection, outcome, history = _select(config, stage, kind, current.split, evaluate, on_epoch)
             members = current.members.numpy()
             draws, score = selection.share_of_draws().numpy(), selection.score.numpy()
             outcome |= selection_quality(draws, score, groups[members].numpy())
@@ -136,6 +143,7 @@ def _train(config: RunConfig, folder: RunFolder, watch: Watch) -> dict[str, Any]
             _task(config, final, current.split, dataset.num_classes),
             probabilities=current.probabilities,
             weights=weights,
+            cue=current.cue,
         )
         method = methods[final.method](task, final.hparams).to(config.device)
         history = fit(method, evaluate, folder.checkpoint, on_epoch, final.method, _trace(config, final))
@@ -144,6 +152,8 @@ def _train(config: RunConfig, folder: RunFolder, watch: Watch) -> dict[str, Any]
 
     save_tensors(folder / "model.pt", method.state_dict())
     if not config.trial:
+        method.eval()
+        rated |= {name: current.spread(values, len(groups)) for name, values in method.diagnostics().items()}
         audit(folder, dataset, method, rated, config.figures)
     criterion = CRITERIA[config.best_by]
     best = history[best_epoch([record[criterion.key] for record in history], criterion.maximise)]
@@ -188,18 +198,23 @@ def _task(config: RunConfig, stage: StageConfig, train: Split, num_classes: int)
 
 
 def _select(
-    config: RunConfig, stage: StageConfig, train: Split, evaluate: Evaluator, on_epoch: Callable
+    config: RunConfig, stage: StageConfig, kind: Emission, train: Split, evaluate: Evaluator, on_epoch: Callable
 ) -> tuple[Selection, dict[str, Any], list[Record]]:
-    """A selector's selection from `train`, what `result.json` says of the stage, and its epochs."""
+    """A selector's selection of a kind from `train`, what `result.json` says of the stage, and its epochs."""
     overwrite = config.overwrite and stage != config.referee  # which was trained anew a moment ago
     method, history, reused = _trained_selector(config, stage, train, evaluate, overwrite, on_epoch)
-    selected = method.select()
+    selected = cue_of(method) if kind == "cue" else method.select()
     values, score = from_writer(lambda: selected)
-    assert method.emits is not None
     diagnostics = {} if config.trial else method.diagnostics()
-    selection = Selection(method.emits, values, score, train.fingerprint(), diagnostics)
+    selection = Selection(kind, values, score, train.fingerprint(), diagnostics)
     seconds = sum(record["seconds"] for record in history)
     return selection, {**stage.as_dict(), "seconds": seconds, "reused": reused}, history
+
+
+def cue_of(method: Method) -> tuple[Tensor, Tensor]:
+    """What a biased model says of the training images' cues: logits, float32 [N, C], and their entropy, float64 [N]."""
+    logits = method.task.over_train(method.predict)
+    return logits, prediction_entropy(logits.double(), 1)
 
 
 def _trained_selector(

@@ -17,8 +17,9 @@ from utils.files import replacing
 class Selection:
     """How a selector rates the training samples.
 
-    kind: which of the three `values` are.
-    values: sampling probabilities (float64 [N], sum 1), loss weights (float32 [N]) or kept positions (int64 [K]).
+    kind: which of the four `values` are.
+    values: sampling probabilities (float64 [N], sum 1), loss weights (float32 [N]), kept positions (int64 [K]) or
+        logits of the cue (float32 [N, C]), which leave every sample its even share.
     score: what it ranked the samples by, float64 [N] (for DENEB the entropy).
     fingerprint: of the training images and noisy labels it was made for.
     diagnostics: further columns of `samples.csv`, [N] each (see `Method.diagnostics`).
@@ -42,6 +43,8 @@ class Selection:
         """The weight of every sample in the next stage, whatever the kind: float64 [N], sums to 1."""
         if self.kind == "kept":
             return torch.zeros_like(self.score).index_fill_(0, self.values, 1 / len(self.values))
+        if self.kind == "cue":
+            return torch.full_like(self.score, 1 / len(self.score))
         return self.values.double() / self.values.double().sum()
 
     def columns(self) -> dict[str, Tensor]:

@@ -16,11 +16,13 @@ from utils.errors import UsageError
 
 DEBIASING = {"contradicted", "deneb", "jtt", "pgd", "lff", "disen"}
 FINAL = {"vanilla", "gce", "sce", "elr", "elr+"}
+TELLING = {"deneb", "vanilla", "gce"}
+"""What `la` can follow."""
 KEEPING = {"aum", "coteaching", "coteaching+", "dividemix", "fdividemix", "fine"}
 
 
 def test_every_method_is_in_the_matrix():
-    assert set(methods) <= DEBIASING | FINAL | KEEPING
+    assert set(methods) <= DEBIASING | FINAL | KEEPING | {"la"}
 
 
 def test_the_whole_matrix():
@@ -28,6 +30,7 @@ def test_the_whole_matrix():
     denoising = FINAL | KEEPING
     wanted = {(first, second) for first in DEBIASING for second in denoising}
     wanted |= {(first, second) for first in KEEPING for second in DEBIASING | denoising if first != second}
+    wanted |= {(first, "la") for first in TELLING}
     registered = set(methods)
     assert set(valid_pairs()) == {pair for pair in wanted if registered.issuperset(pair)}
 
@@ -46,6 +49,8 @@ def test_the_whole_matrix():
         ("aum_deneb", ["aum", "deneb", "gce"]),
         ("aum_jtt", ["aum", "jtt", "vanilla"]),
         ("deneb_aum", ["deneb", "aum", "vanilla"]),
+        ("la", ["deneb", "la"]),
+        ("vanilla_la", ["vanilla", "la"]),
     ],
 )
 def test_what_a_name_runs(alg, stages):
@@ -62,6 +67,9 @@ def test_what_a_name_runs(alg, stages):
         ("deneb_jtt", "both re-weight against bias"),
         ("jtt_pgd", "both re-weight against bias"),
         ("gce_gce_gce", "has 3 parts"),
+        ("jtt_la", "la has to be told the cue of every image, and jtt does not tell it"),
+        ("contradicted_la", "contradicted tells la no more than deneb does, and la has draws of its own"),
+        ("la_gce", "la trains a final model and passes nothing on"),
         ("deneb_", "unknown method"),
         ("_gce", "unknown method"),
         ("", "unknown method"),
