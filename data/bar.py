@@ -20,9 +20,10 @@ from data.augment import BAR
 from data.holdout import hold_out
 from data.layouts.choice import read_fixed
 from data.layouts.disen import labels_of, read_disen
-from data.layouts.images import images_below, names_below, read_images
-from data.registry import Defaults, dataset, option
-from data.split import Clean, Source
+from data.layouts.files import LeftOut, images_below
+from data.layouts.images import Files, Reading, cache_option, read_splits, size_option, skip_option
+from data.registry import Defaults, dataset
+from data.split import Source
 from utils.errors import RunError
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,9 @@ SIZES = {"train": 1941, "test": 654}
 
 @dataclass(frozen=True)
 class Options:
-    image_size: int = option(224, low=0, help="pixels to which images are squashed, 0 for the size of the files")
+    image_size: int = size_option(224, "the size of the files")
+    skip_damaged: bool = skip_option()
+    cache_dir: str = cache_option()
 
 
 @dataset(
@@ -53,33 +56,35 @@ def bar(data_dir: Path, bratio: float | None, options: Options) -> Source:
     or, where `--bratio` asks for it, from BiasEnsemble's `bar/train/align|conflict/1pct|5pct`.
     """
     root, size = data_dir / NAME, options.image_size
+    reading = Reading(size, options.skip_damaged, options.cache_dir)
 
     def read_folder(percent: str) -> Source:
         ours = (root / percent).is_dir()
-        return read_disen(root, percent, CLASSES, size) if ours else read_resplit(root, percent, size)
+        return read_disen(root, percent, CLASSES, reading) if ours else read_resplit(root, percent, reading)
 
-    raw = [(place / "train", lambda place=place: read_original(place, size)) for place in (data_dir / "BAR", root)]
+    raw = [(place / "train", lambda place=place: read_original(place, reading)) for place in (data_dir / "BAR", root)]
     raw = [candidate for candidate in raw if not (candidate[0] / "align").is_dir()]
     return read_fixed(NAME, data_dir, bratio, CLASSES, size, [root, root / "train" / "conflict"], read_folder, raw)
 
 
-def read_original(root: Path, size: int) -> Source:
+def read_original(root: Path, reading: Reading) -> Source:
     """The original's flat folders; the class is the name up to its last underscore ("pole vaulting_7.jpg")."""
+    left_out = LeftOut()
 
-    def split(name: str) -> Clean:
-        paths = images_below(root / name)
+    def split(name: str) -> Files:
+        paths = images_below(root / name, left_out=left_out)
         if len(paths) != SIZES[name]:
             log.warning("%s holds %d images; the original BAR has %d.", root / name, len(paths), SIZES[name])
         labels = torch.tensor([_class_of(path) for path in paths])
-        files = names_below(root.parent, paths)
-        return Clean(read_images(paths, size), labels, torch.full_like(labels, -1), files=files)
+        return Files(paths, labels, torch.full_like(labels, -1))
 
-    everything, test = split("train"), split("test")
+    (everything, test), damaged = read_splits(root.parent, [split("train"), split("test")], reading)
     held = hold_out(everything.labels, 0.1, NAME)
     kept, held_out = (~held).nonzero().flatten(), held.nonzero().flatten()
     return Source(
         everything.subset(kept), everything.subset(held_out), test, CLASSES,
         origin=f"BAR's original files: {root}; validation is a stratified tenth of its training images",
+        left_out=(*left_out.described(), *damaged),
     )  # fmt: skip
 
 
@@ -90,23 +95,26 @@ def _class_of(path: Path) -> int:
     return CLASSES.index(name)
 
 
-def read_resplit(root: Path, percent: str, size: int) -> Source:
+def read_resplit(root: Path, percent: str, reading: Reading) -> Source:
     """BiasEnsemble's folders. Under train/ the bias label follows from align/ or conflict/, whatever the name says."""
+    left_out = LeftOut()
 
-    def split(*parts: tuple[Path, int | None]) -> Clean:
+    def split(*parts: tuple[Path, int | None]) -> Files:
         """Folders, each with what to add to a label for its bias label; None leaves that to the names."""
         paths, pairs = [], []
         for folder, shift in parts:
-            for path in images_below(folder):
-                label, bias = labels_of(path)
+            for path in images_below(folder, left_out=left_out):
+                label, bias = labels_of(path, len(CLASSES))
                 paths.append(path)
                 pairs.append((label, bias if shift is None else (label + shift) % len(CLASSES)))
-        labels, bias_labels = torch.tensor(pairs).T
-        files = names_below(root.parent, paths)
-        return Clean(read_images(paths, size), labels.contiguous(), bias_labels.contiguous(), files=files)
+        labels, bias_labels = torch.tensor(pairs).T.contiguous()
+        return Files(paths, labels, bias_labels)
 
     train = split((root / "train" / "align", 0), (root / "train" / "conflict" / percent, 1))
+    valid, test = split((root / "valid", None)), split((root / "test", None))
+    clean, damaged = read_splits(root.parent, [train, valid, test], reading)
     return Source(
-        train, split((root / "valid", None)), split((root / "test", None)), CLASSES,
+        clean[0], clean[1], clean[2], CLASSES,
         origin=f"BiasEnsemble's division of BAR: {percent}; bias labels tell aligned from conflicting only",
+        left_out=(*left_out.described(), *damaged),
     )  # fmt: skip

@@ -11,7 +11,8 @@ from pathlib import Path
 from data.augment import BFFHQ
 from data.layouts.choice import read_fixed
 from data.layouts.disen import disen_root, read_disen
-from data.registry import Defaults, dataset, option
+from data.layouts.images import Reading, cache_option, size_option, skip_option
+from data.registry import Defaults, dataset
 from data.split import Source
 
 NAME = "bffhq"
@@ -20,7 +21,9 @@ CLASSES = ("young", "old")
 
 @dataclass(frozen=True)
 class Options:
-    image_size: int = option(128, low=0, help="pixels to which images are squashed, 0 for the size of the files")
+    image_size: int = size_option(128, "the size of the files")
+    skip_damaged: bool = skip_option()
+    cache_dir: str = cache_option()
 
 
 @dataset(
@@ -40,7 +43,9 @@ def bffhq(data_dir: Path, bratio: float | None, options: Options) -> Source:
     """
     root = disen_root(data_dir, NAME)
 
+    reading = Reading(options.image_size, options.skip_damaged, options.cache_dir)
+
     def read_folder(percent: str) -> Source:
-        return read_disen(root, percent, CLASSES, options.image_size)
+        return read_disen(root, percent, CLASSES, reading)
 
     return read_fixed(NAME, data_dir, bratio, CLASSES, options.image_size, [root], read_folder)

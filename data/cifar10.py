@@ -9,7 +9,8 @@ from sklearn.model_selection import train_test_split
 from torchvision.datasets import CIFAR10
 
 from data.augment import CIFAR
-from data.layouts.images import SUFFIXES, decode
+from data.layouts.files import images_below
+from data.layouts.images import decode
 from data.layouts.pt import pt_files, read_pt
 from data.registry import Defaults, NoOptions, dataset
 from data.split import Clean, Source
@@ -89,8 +90,8 @@ def _from_folders(folder: Path, size: int) -> Photographs:
     files = [
         (path, label)
         for label, name in enumerate(CLASSES)
-        for path in sorted((folder / name).glob("*"))
-        if path.suffix.lower() in SUFFIXES
+        if (folder / name).is_dir()
+        for path in images_below(folder / name, needed=False)
     ]
     counts = np.bincount([label for _, label in files], minlength=len(CLASSES))
     if (counts != size // len(CLASSES)).any():

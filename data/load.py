@@ -1,5 +1,6 @@
 """From a data set's name and settings to a `Dataset` ready for training: validation, label noise, annotations."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.layouts.images import listed
 from data.noise import add_label_noise
 from data.registry import NoOptions, datasets
 from data.split import Annotations, Clean, Dataset, Source, Split
 from utils.errors import RunError
 from utils.seeds import numpy_generator
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "valid", "test")
+FEW = 5
+"""A split with fewer images is said to be too small."""
+
+COUNTED = 20
+"""Classes whose images are counted one by one; of more classes the smallest and the largest are told."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
     transform = recipe.transforms[settings.augment]
     source = recipe.build(Path(settings.data_dir), settings.bratio, settings.options)
     check(source, settings.dataset)
+    log.info("%s", described(source))
     valid, test = source.valid, source.test
     if settings.clean_valid:
         valid, test = _halves(test)
@@ -70,8 +82,13 @@ def load_dataset(settings: DataSettings) -> Dataset:
 
 
 def check(source: Source, name: str) -> None:
+    """Refuses what cannot be trained on, and warns of what says little.
+
+    Raises:
+        RunError: a split is empty, labels are out of range, images are not alike, or only one is there to train on.
+    """
     classes = len(source.class_names)
-    for split in ("train", "valid", "test"):
+    for split in SPLITS:
         clean: Clean = getattr(source, split)
         if not len(clean.labels):
             raise RunError(f"{name}: the {split} split is empty.")
@@ -89,6 +106,54 @@ def check(source: Source, name: str) -> None:
                 f"{name}: {split} images are {list(clean.images.shape[1:])}, "
                 f"train images {list(source.train.images.shape[1:])}; all must be alike."
             )
+
+    if len(source.train.labels) < 2:
+        raise RunError(f"{name}: a single training image is left; a network needs at least two.")
+    for warning in warnings_of(source):
+        log.warning("%s: %s", name, warning)
+
+
+def warnings_of(source: Source) -> list[str]:
+    """What is too small about the splits to say much."""
+    counts = {split: _class_counts(source, split) for split in SPLITS}
+    out = []
+    for count, what in ((0, "no training image"), (1, "a single training image")):
+        few = [name for name, there in counts["train"].items() if there == count]
+        if few:
+            out.append(f"classes with {what}: {listed(few)}.")
+    for split, what in (("valid", "the best epoch is chosen by so few"), ("test", "its accuracies say little")):
+        total = sum(counts[split].values())
+        if total < FEW:
+            out.append(f"the {split} split has {total} {'image' if total == 1 else 'images'}; {what}.")
+    missing = [name for name, there in counts["test"].items() if not there]
+    if missing:
+        out.append(f"classes without test images: {listed(missing)}.")
+    return out
+
+
+def described(source: Source) -> str:
+    """What was read, per split and class, and what was left out."""
+
+    def counted(split: str) -> str:
+        counts = _class_counts(source, split)
+        total = sum(counts.values())
+        if len(counts) <= COUNTED:
+            return f"{split} {total} ({', '.join(f'{name} {count}' for name, count in counts.items())})"
+        few, many = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+        return f"{split} {total} (from {few} {counts[few]} to {many} {counts[many]})"
+
+    total = sum(len(getattr(source, split).labels) for split in SPLITS)
+    left_out = "; ".join(source.left_out) or "nothing"
+    return (
+        f"read {total} images of {len(source.class_names)} classes: {'; '.join(map(counted, SPLITS))}. "
+        f"Left out: {left_out}."
+    )
+
+
+def _class_counts(source: Source, split: str) -> dict[str, int]:
+    labels = getattr(source, split).labels
+    counts = torch.bincount(labels, minlength=len(source.class_names)).tolist()
+    return dict(zip(source.class_names, counts, strict=True))
 
 
 def _halves(clean: Clean) -> tuple[Clean, Clean]:

@@ -29,7 +29,9 @@ Paint = Callable[[np.ndarray, np.ndarray, np.random.Generator], Tensor]
 """From grey images, their bias labels and a generator to uint8 [N, 3, 28, 28]."""
 
 
-def biased(digits: tuple[Digits, Digits], bratio: float, paint: Paint, name: str, seed: int, **about: str) -> Source:
+def biased(
+    digits: tuple[Digits, Digits], bratio: float, paint: Paint, name: str, seed: int, origin: str, variant: str
+) -> Source:
     """The three splits from training and test digits; `name` and `seed` name the random streams."""
 
     def split(part: str, images: np.ndarray, labels: np.ndarray, conflicting: float) -> Clean:
@@ -43,7 +45,8 @@ def biased(digits: tuple[Digits, Digits], bratio: float, paint: Paint, name: str
         valid=split("valid", images[size:], labels[size:], bratio),
         test=split("test", *test, TEST_CONFLICTING),
         class_names=CLASSES,
-        **about,
+        origin=origin,
+        variant=variant,
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -98,7 +99,10 @@ class Clean:
 class Source:
     """The three splits a data set's file returns, and where they came from.
 
-    `variant` tells apart, in file names, what is not the data set as the authors have it: other colours, another seed.
+    variant: tells apart, in file names, what is not the data set as the authors have it: other colours, another seed.
+    left_out: phrases about files that were there and not read.
+    inputs: image files that it was read from, where a prepared set must not be taken for others.
+    made_from: of a prepared set, the digest of those it was made from.
     """
 
     train: Clean
@@ -107,6 +111,9 @@ class Source:
     class_names: tuple[str, ...]
     origin: str
     variant: str = ""
+    left_out: tuple[str, ...] = ()
+    inputs: tuple[Path, ...] = ()
+    made_from: str = ""
 
 
 @dataclass(frozen=True)

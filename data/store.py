@@ -1,20 +1,18 @@
 """Images in a file, for sets that do not fit into memory: bytes without a header, and a JSON file beside them.
 
-The file is mapped. Rows are announced before they are copied, so that the disk reads many at once, and mapped pages are
-given back afterwards: what has been read stays in the system's cache as long as nothing else needs the memory, but is
-no part of the process.
+Rows are read when they are asked for. What has been read stays in the system's cache as long as nothing else needs the
+memory, but is no part of the process.
 """
 
 import hashlib
 import json
 import logging
 import math
-import mmap
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +25,8 @@ log = logging.getLogger(__name__)
 CHUNK = 1024
 """Images that are handled at a time where all of them pass."""
 
+MEND = "Remove it, and it will be made again."
+
 
 @dataclass(frozen=True)
 class Store:
@@ -34,13 +34,14 @@ class Store:
 
     Indexing with a number, a slice or int64 positions reads a tensor; the file is never changed.
 
-    mapped, pixels: the whole file, uint8 [M, H, W, C].
+    path: the file, uint8 [M, H, W, C].
+    image_shape: [C, H, W] of each image.
     rows: where the N images are in it, int64 [N].
     digest: SHA-256 of the pixels of all N images, where it is known.
     """
 
-    mapped: mmap.mmap
-    pixels: np.ndarray
+    path: Path
+    image_shape: tuple[int, int, int]
     rows: Tensor
     digest: str | None = None
 
@@ -48,8 +49,7 @@ class Store:
 
     @property
     def shape(self) -> torch.Size:
-        _, height, width, channels = self.pixels.shape
-        return torch.Size((len(self), channels, height, width))
+        return torch.Size((len(self), *self.image_shape))
 
     @property
     def nbytes(self) -> int:
@@ -59,25 +59,26 @@ class Store:
         return len(self.rows)
 
     def __getitem__(self, at: int | slice | Tensor) -> Tensor:
-        """The images at `at`, in memory. A slice also announces the one after it, as passes go through in order."""
-        rows = self.rows[at]
-        found = torch.empty(rows.numel(), *self.pixels.shape[1:], dtype=torch.uint8)
-        self._announce(rows.reshape(-1).numpy())
-        if isinstance(at, slice):
-            start, stop, _ = at.indices(len(self))
-            self._announce(self.rows[stop : 2 * stop - start].numpy())
-        np.take(self.pixels, rows.reshape(-1).numpy(), axis=0, out=found.numpy(), mode="clip")  # "raise" would copy
-        self.mapped.madvise(mmap.MADV_DONTNEED)
-        return found.view(*rows.shape, *self.pixels.shape[1:]).movedim(-1, -3)
+        """The images at `at`, in memory.
 
-    def _announce(self, rows: np.ndarray) -> None:
-        """Has the system read the images at `rows`, [K], without waiting for them."""
-        size = self.pixels[:1].nbytes
-        for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
-            if len(run):
-                start, stop = int(run[0]) * size, int(run[-1] + 1) * size
-                page = start - start % mmap.PAGESIZE
-                self.mapped.madvise(mmap.MADV_WILLNEED, page, stop - page)
+        Raises:
+            RunError: the disk fails, or the file has become shorter.
+        """
+        rows, (channels, height, width) = self.rows[at], self.image_shape
+        found = torch.empty(rows.numel(), height, width, channels, dtype=torch.uint8)
+        offsets = [row * math.prod(self.image_shape) for row in rows.reshape(-1).tolist()]
+        try:
+            with open(self.path, "rb", buffering=0) as file:
+                if hasattr(os, "posix_fadvise"):  # a disk reads many places at once faster than one after the other
+                    for offset in offsets:
+                        os.posix_fadvise(file.fileno(), offset, found[0].nbytes, os.POSIX_FADV_WILLNEED)
+                for offset, image in zip(offsets, found.numpy(), strict=True):
+                    file.seek(offset)
+                    if file.readinto(image) != image.nbytes:
+                        raise RunError(f"{self.path} has become shorter. {MEND}")
+        except OSError as error:
+            raise RunError(f"cannot read {self.path}, which holds the images: {error.strerror}.") from error
+        return found.view(*rows.shape, height, width, channels).movedim(-1, -3)
 
     def subset(self, index: Tensor) -> "Store":
         """The images at `index` (int64 [K]) of the same file; nothing is read."""
@@ -121,28 +122,46 @@ def fits_in_memory(size: int) -> bool:
     return size < available_memory() / 2
 
 
-def stored(path: Path, source: str, shape: tuple[int, int, int, int], chunks: Iterable[Tensor]) -> Store:
+def stored(
+    path: Path,
+    source: str,
+    shape: tuple[int, int, int, int],
+    chunks: Iterable[Tensor],
+    damaged: dict[int, str] | None = None,
+) -> Store:
     """The store at `path` if it was made of this very `source`; otherwise it is made now.
 
     Args:
-        source: anything that tells these images from others.
+        source: names the content that the images are made of.
         shape: [N, C, H, W] of all images.
         chunks: the images in order, uint8 [K, C, H, W] at a time.
+        damaged: positions of images that could not be read, with reasons; filled by `chunks`, or from the store.
 
     Raises:
         RunError: the store is damaged, or cannot be written.
     """
-    store = open_store(path, source)
+    damaged = {} if damaged is None else damaged
+    store = open_store(path, source, damaged)
     if store is not None:
         return store
     log.info("%.1f GB of images do not fit into memory; they go into %s", math.prod(shape) / 1e9, path)
     try:
-        return write_store(path, source, shape, chunks)
+        return write_store(path, source, shape, chunks, damaged)
     except OSError as error:
-        raise RunError(f"{error}. The images do not fit into memory, and their file cannot be written.") from error
+        size = f"{math.prod(shape) / 1e9:.1f} GB"
+        raise RunError(
+            f"cannot write {path} ({error.strerror}), as {size} of images do not fit into memory. Where the data set "
+            "has it, --cache_dir DIR names another place for their file."
+        ) from error
 
 
-def write_store(path: Path, source: str, shape: tuple[int, int, int, int], chunks: Iterable[Tensor]) -> Store:
+def write_store(
+    path: Path,
+    source: str,
+    shape: tuple[int, int, int, int],
+    chunks: Iterable[Tensor],
+    damaged: dict[int, str] | None = None,
+) -> Store:
     """Writes a store, as described for `stored`, and opens it."""
     total, about = hashlib.sha256(), _beside(path)
     with replacing(path) as temporary:
@@ -152,15 +171,22 @@ def write_store(path: Path, source: str, shape: tuple[int, int, int, int], chunk
                 total.update(data)
                 file.write(data)
         about.unlink(missing_ok=True)
-    details = {"shape": shape, "source": source, "sha256": total.hexdigest(), "modified": path.stat().st_mtime_ns}
+    details = {
+        "shape": shape,
+        "source": source,
+        "sha256": total.hexdigest(),
+        "modified": path.stat().st_mtime_ns,
+        "damaged": damaged or {},
+    }
     write_json(about, details)
     return _opened(path, details)
 
 
-def open_store(path: Path, source: str) -> Store | None:
+def open_store(path: Path, source: str, damaged: dict[int, str] | None = None) -> Store | None:
     """The store at `path`, or None if there is none or it was made of something else.
 
-    Its size is always checked, its pixels only if the file's time stamp is not the one that was noted.
+    Its size is always checked, its pixels only if the file's time stamp is not the one that was noted. `damaged` gets
+    what was noted when the store was written.
 
     Raises:
         RunError: the file is shorter or longer than it should be, or its pixels have changed.
@@ -169,26 +195,25 @@ def open_store(path: Path, source: str) -> Store | None:
         details = json.loads(_beside(path).read_text(encoding="utf-8"))
         if details["source"] != source or not path.is_file():
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+        noted = {int(position): str(reason) for position, reason in details["damaged"].items()}
+        store = _opened(path, details)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return _opened(path, details)
+    if damaged is not None:
+        damaged |= noted
+    return store
 
 
 def _opened(path: Path, details: dict) -> Store:
     count, channels, height, width = details["shape"]
-    mend = "Remove it, and it will be made again."
     size, wanted = path.stat().st_size, math.prod(details["shape"])
     if size != wanted:
         raise RunError(
-            f"{path} has {size} bytes, but {count} images of {channels}x{height}x{width} have {wanted}. {mend}"
+            f"{path} has {size} bytes, but {count} images of {channels}x{height}x{width} have {wanted}. {MEND}"
         )
-    with open(path, "rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    mapped.madvise(mmap.MADV_RANDOM)  # no reading around a row
-    pixels = np.frombuffer(mapped, np.uint8).reshape(count, height, width, channels)
-    store = Store(mapped, pixels, torch.arange(count))
+    store = Store(path, (channels, height, width), torch.arange(count))
     if path.stat().st_mtime_ns != details["modified"] and digest(store) != details["sha256"]:
-        raise RunError(f"{path} is damaged: its pixels are not those that were written. {mend}")
+        raise RunError(f"{path} is damaged: its pixels are not those that were written. {MEND}")
     return replace(store, digest=details["sha256"])
 
 

@@ -60,9 +60,15 @@ def load_tensors(path: Path) -> Any:
     """Loads tensors and plain containers only: nothing in the file can run code."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as error:  # torch raises many types for damaged or foreign files
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RunError(f"cannot read {path} as tensors ({reason}). The file is damaged or not one of ours.") from error
+        # torch's own words would advise to run the code in the file
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise RunError(
+            f"cannot read {path} as tensors ({reason}). The file is damaged, or holds other things than tensors and "
+            "plain containers, which are never loaded."
+        ) from error
 
 
 def content_hash(path: Path) -> str:

@@ -9,12 +9,14 @@ sorted by name, because all per-sample state is keyed by position.
 What is written has the position in its split as zero-padded ID, so that a set comes back in its own order.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
-from data.layouts.images import images_below, names_below, read_images
+from data.layouts.files import LeftOut, images_below
+from data.layouts.images import AS_THEY_ARE, Files, Reading, read_splits
 from data.split import Clean, Source
 from utils.errors import RunError
 
@@ -37,13 +39,12 @@ def percent_folder(bratio: float) -> str:
     return f"{bratio * 100:g}pct"
 
 
-def read_disen(root: Path, percent: str, class_names: tuple[str, ...], size: int = 0, variant: str = "") -> Source:
+def read_disen(
+    root: Path, percent: str, class_names: tuple[str, ...], reading: Reading = AS_THEY_ARE, variant: str = ""
+) -> Source:
     """Reads `root/PERCENT` (such as 1pct) and the test split that it shares with other ratios.
 
     A class folder or an align/conflict folder that contradicts a file's name is an error.
-
-    Args:
-        size: squashes every image to `size` x `size` pixels; 0 leaves them as they are.
     """
     folder = root / percent
     valid = next((place for place in (folder / "valid", root / "valid") if place.is_dir()), folder / "valid")
@@ -54,38 +55,45 @@ def read_disen(root: Path, percent: str, class_names: tuple[str, ...], size: int
                 f"{wanted} is missing; expected align/, conflict/ and valid/ in {folder}, test/ in {root}. "
                 "(Some READMEs write conlict/; no loader looks for that.)"
             )
-    # Sorted together, not folder after folder: only then do positions in the names restore the order.
-    train = images_below(folder / "align") + images_below(folder / "conflict")
+    left_out = LeftOut()
+    splits = []
+    for places in ((folder / "align", folder / "conflict"), (valid,), (test,)):
+        paths = [path for place in places for path in images_below(place, left_out=left_out)]
+        # Sorted together, not folder after folder: only then do positions in the names restore the order.
+        paths.sort(key=lambda path: (path.name, path))
+        labels, bias_labels = torch.tensor([_checked_labels(path, len(class_names)) for path in paths]).T.contiguous()
+        splits.append(Files(paths, labels, bias_labels))
+    clean, damaged = read_splits(root.parent, splits, reading)
     return Source(
-        train=_read(root, sorted(train, key=lambda path: (path.name, path)), size),
-        valid=_read(root, images_below(valid), size),
-        test=_read(root, images_below(test), size),
-        class_names=class_names,
+        clean[0],
+        clean[1],
+        clean[2],
+        class_names,
         origin=f"Disen folders: {root.name}/{percent}",
         variant=variant,
+        left_out=(*left_out.described(), *damaged),
     )
 
 
-def _read(root: Path, paths: list[Path], size: int) -> Clean:
-    pairs = torch.tensor([_checked_labels(path) for path in paths])
-    files = names_below(root.parent, paths)
-    return Clean(read_images(paths, size), pairs[:, 0].clone(), pairs[:, 1].clone(), files=files)
+LABELS = re.compile(r".*_([0-9]{1,9})_([0-9]{1,9})", re.DOTALL)
+"""The end of a name: label and bias label."""
 
 
-def labels_of(path: Path) -> tuple[int, int]:
+def labels_of(path: Path, classes: int) -> tuple[int, int]:
     """Label and bias label at the end of a name; a numbered class folder must say the same."""
-    try:
-        _, label_text, bias_text = path.stem.rsplit("_", 2)
-        label, bias = int(label_text), int(bias_text)
-    except ValueError:
-        raise RunError(f"{path}: the name must end in _<label>_<bias label> (such as 17_3_5.png).") from None
+    found = LABELS.fullmatch(path.stem)
+    if not found:
+        raise RunError(f"{path}: the name must end in _<label>_<bias label> (such as 17_3_5.png).")
+    label, bias = map(int, found.groups())
+    if max(label, bias) >= classes:
+        raise RunError(f"{path}: the name says label {label}, bias label {bias}; there are 0 to {classes - 1}.")
     if path.parent.name.isdecimal() and int(path.parent.name) != label:
         raise RunError(f"{path}: the folder says class {path.parent.name}, the name says {label}.")
     return label, bias
 
 
-def _checked_labels(path: Path) -> tuple[int, int]:
-    label, bias = labels_of(path)
+def _checked_labels(path: Path, classes: int) -> tuple[int, int]:
+    label, bias = labels_of(path, classes)
     for kind, fits in (("align", label == bias), ("conflict", label != bias)):
         if kind in (path.parent.name, path.parent.parent.name) and not fits:
             raise RunError(f"{path}: lies under {kind}/, but its name says label {label}, bias label {bias}.")

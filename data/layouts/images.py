@@ -1,75 +1,180 @@
-"""From image files to one uint8 tensor."""
+"""From image files to uint8 tensors.
 
+Every image becomes what a viewer shows, in 8-bit RGB: turned as its EXIF orientation says, transparent pixels on white,
+the first frame of several, CMYK and palettes converted. Only the formats in `FORMATS` are tried, whatever a file's
+suffix says, so that no other program is ever started to read a file.
+"""
+
+import errno
 import hashlib
+import logging
 import math
 import os
-from collections.abc import Iterator
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import __version__ as pillow_version
 from torch import Tensor
 from tqdm import tqdm
 
+from data.layouts.files import names_below
+from data.registry import option
+from data.split import Clean
 from data.store import CHUNK, Images, fits_in_memory, stored
 from utils.errors import RunError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+log = logging.getLogger(__name__)
+
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")
+DECODING = f"2, Pillow {pillow_version}"
+"""The rules by which files become pixels; the number grows when they change, so that no file of old pixels is taken."""
+
+LARGEST_SIZE = 4096
+KEPT_SIZE = 128
+AUTOMATIC_SIZE = 96
+"""Images that all have one size of up to `KEPT_SIZE` pixels a side keep it; others are squashed to `AUTOMATIC_SIZE`."""
+
+LISTED = 20
+"""How many things a message lists before it only counts them."""
+
+ENVIRONMENT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""Errors of opening a file that say nothing about the file."""
 
 
-def images_below(folder: Path, needed: bool = True) -> list[Path]:
-    """The images of a folder and its subfolders, by name and then by path; hidden files are no images.
+class DamagedImage(RunError):
+    """An image that cannot be read; `reason` does not name it."""
 
-    Names come first, so that names which begin with a position keep the order of a set that is spread over folders.
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"cannot read the image {path}: {reason}.")
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How image files are read.
+
+    size: pixels of each side to which every image is squashed; 0 leaves them as they are, and then all must be alike.
+    skip_damaged: leaves out the images that cannot be read.
+    cache_dir: where images go that do not fit into memory; empty for beside them.
     """
 
-    def refuse(error: OSError) -> None:
-        raise RunError(f"cannot read the folder {error.filename}: {error.strerror}.")
-
-    files = []
-    for parent, inner, names in os.walk(folder, onerror=refuse, followlinks=True):
-        for link in (path for name in inner if (path := Path(parent, name)).is_symlink()):
-            if Path(parent).resolve().is_relative_to(link.resolve()):
-                raise RunError(f"the folder {link} is a link to a folder that it lies in. Remove it.")
-        files += [Path(parent, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
-    if needed and not files:
-        raise RunError(f"{folder} holds no .png or .jpg images.")
-    return sorted(files, key=lambda path: (path.name, path))
+    size: int = 0
+    skip_damaged: bool = False
+    cache_dir: str = ""
 
 
-def names_below(root: Path, paths: list[Path]) -> tuple[str, ...]:
-    """The paths as `samples.csv` shows them: below `root`, with slashes."""
-    return tuple(path.relative_to(root).as_posix() for path in paths)
+AS_THEY_ARE = Reading()
 
 
-def read_images(paths: list[Path], size: int = 0) -> Images:
-    """Decodes images to uint8 [N, 3, H, W], channels last; what does not fit into memory goes into a file beside them.
+def size_option(default: int, otherwise: str) -> Any:
+    return option(default, low=0, high=LARGEST_SIZE, help=f"pixels to which images are squashed; 0: {otherwise}")
 
-    Args:
-        size: squashes every image to `size` x `size` pixels, Pillow's bilinear filter; 0 leaves them as they are, and
-            then all must be alike.
+
+def skip_option() -> Any:
+    return option(False, help="leave out images that cannot be read, and count them")
+
+
+def cache_option() -> Any:
+    return option("", help="folder for a file of images that do not fit into memory (default: beside the images)")
+
+
+@dataclass(frozen=True)
+class Files:
+    """One split of a data set whose images are still files: as `data.split.Clean`, with paths instead of images."""
+
+    paths: list[Path]
+    labels: Tensor
+    bias_labels: Tensor
+    true_labels: Tensor | None = None
+
+
+def read_splits(root: Path, splits: Sequence[Files], reading: Reading = AS_THEY_ARE) -> tuple[list[Clean], list[str]]:
+    """Decodes the images of all splits, to uint8 [N, 3, H, W], channels last, in memory or in a file.
+
+    Returns:
+        the splits, whose `files` are below `root`; and a phrase about images that were left out, if there were any.
+
+    Raises:
+        RunError: images cannot be read (all are named at once) or differ in size.
     """
-    height, width = decode(paths[0], size).shape[:2]
-    shape = (len(paths), 3, height, width)
+    clean, damaged = [], dict[Path, str]()
+    with _warnings_with_files():
+        for files in splits:
+            reasons: dict[int, str] = {}
+            images = _read(files.paths, reading, reasons)
+            kept = torch.tensor([position for position in range(len(files.paths)) if position not in reasons]).long()
+            names = names_below(root, files.paths)
+            whole = Clean(images, files.labels, files.bias_labels, files.true_labels, names)
+            clean.append(whole.subset(kept) if reasons else whole)
+            damaged |= {files.paths[position]: reason for position, reason in sorted(reasons.items())}
+    if not damaged:
+        return clean, []
+    shown = listed([f"{path}: {reason}" for path, reason in damaged.items()], "; ")
+    if not reading.skip_damaged:
+        what = "the image" if len(damaged) == 1 else f"{len(damaged)} images:"
+        raise RunError(
+            f"cannot read {what} {shown}. Mend or remove them; where the data set has it, --skip_damaged leaves them "
+            "out."
+        )
+    log.warning("left out, as they cannot be read: %s", shown)
+    return clean, [f"{len(damaged)} images that cannot be read"]
+
+
+def listed(things: Sequence[str], separator: str = ", ") -> str:
+    """The first of `things`, and how many more there are."""
+    more = [f"and {len(things) - LISTED} more"] if len(things) > LISTED else []
+    return separator.join([*things[:LISTED], *more])
+
+
+def _read(paths: list[Path], reading: Reading, damaged: dict[int, str]) -> Images:
+    """All images of `paths`; those that cannot be read are black, and `damaged` gets their positions and reasons."""
+    shape = (len(paths), 3, *_common_shape(paths, reading.size))
     if fits_in_memory(math.prod(shape)):
-        return next(_chunks(paths, size, shape, len(paths)))
-    about = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    source = hashlib.sha256(repr((size, about)).encode()).hexdigest()
-    place = Path(os.path.commonpath([path.parent for path in paths])) / f".images-{source[:12]}.bytes"
-    return stored(place, source, shape, _chunks(paths, size, shape, CHUNK))
+        return next(_chunks(paths, reading.size, shape, len(paths), damaged))
+    source = contents_digest(paths, f"{DECODING}, size {reading.size}")
+    beside = os.path.commonpath([path.parent for path in paths])
+    place = Path(reading.cache_dir or beside) / f".images-{source[:12]}.bytes"
+    return stored(place, source, shape, _chunks(paths, reading.size, shape, CHUNK, damaged), damaged)
 
 
-def _chunks(paths: list[Path], size: int, shape: tuple[int, int, int, int], count: int) -> Iterator[Tensor]:
+def _common_shape(paths: list[Path], size: int) -> tuple[int, int]:
+    """Height and width that all images should have: those of the first one that can be read."""
+    for path in paths if not size else ():
+        try:
+            height, width, _ = decode(path).shape
+            return height, width
+        except DamagedImage:
+            pass
+    return max(size, 1), max(size, 1)
+
+
+def _chunks(
+    paths: list[Path], size: int, shape: tuple[int, int, int, int], count: int, damaged: dict[int, str]
+) -> Iterator[Tensor]:
     """The images in order, uint8 [up to `count`, 3, H, W] at a time."""
     _, _, height, width = shape
 
-    def fill(target: np.ndarray, path: Path) -> None:
-        image = decode(path, size)
+    def fill(target: np.ndarray, position: int) -> None:
+        path = paths[position]
+        try:
+            image = decode(path, size)
+        except DamagedImage as error:
+            damaged[position] = error.reason
+            target[:] = 0
+            return
         if image.shape != target.shape:
+            like = next(path for before, path in enumerate(paths) if before not in damaged)
             raise RunError(
-                f"images differ in size: {path} is {image.shape[1]}x{image.shape[0]}, {paths[0]} {width}x{height}; all "
+                f"images differ in size: {path} is {image.shape[1]}x{image.shape[0]}, {like} {width}x{height}; all "
                 "must be alike. Where the data set has it, --image_size N squashes them to N x N pixels."
             )
         target[:] = image
@@ -79,26 +184,110 @@ def _chunks(paths: list[Path], size: int, shape: tuple[int, int, int, int], coun
         tqdm(desc="reading", total=len(paths), unit="image", leave=False, disable=None) as bar,
     ):
         for start in range(0, len(paths), count):
-            chunk = paths[start : start + count]
-            images = np.empty((len(chunk), height, width, 3), np.uint8)
-            for _ in pool.map(fill, images, chunk):
+            positions = range(start, min(start + count, len(paths)))
+            images = np.empty((len(positions), height, width, 3), np.uint8)
+            for _ in pool.map(fill, images, positions):
                 bar.update()
             yield torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
 def decode(path: Path, size: int = 0) -> np.ndarray:
-    """One image as RGB, uint8 [H, W, 3], whatever its suffix says (BAR has PNGs named .jpg)."""
+    """One image as RGB, uint8 [H, W, 3], whatever its suffix says (BAR has PNGs named .jpg).
+
+    Raises:
+        DamagedImage: it cannot be read.
+    """
+    _thread.path = path
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             if image.mode.startswith(("I", "F")):
                 raise ValueError("a pixel has more than 8 bits, and Pillow would clip it; convert the image to 8 bits")
-            return np.asarray(_squashed(image.convert("RGB"), size))
-    except Exception as error:  # besides OSError, Pillow raises SyntaxError and ValueError for damaged files
-        raise RunError(f"cannot read the image {path}: {error}.") from error
+            image.load()
+            _turn_upright(image)
+            return np.array(_squashed(_on_white(image), size))
+    except MemoryError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DamagedImage(path, f"it is none of {', '.join(FORMATS)}") from error
+    except Exception as error:  # besides OSError, Pillow raises SyntaxError, ValueError, struct.error ... for damage
+        if isinstance(error, OSError) and error.errno in ENVIRONMENT:
+            raise RunError(f"cannot open {path}: {error.strerror}.") from error
+        reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+        raise DamagedImage(path, reason.splitlines()[0].rstrip(".")) from error
+
+
+def _opened(path: Path) -> Image.Image:
+    """The image, of which only the head has been read."""
+    if not path.is_file():
+        raise ValueError("it is no file" if path.exists() else "there is no such file")
+    if not path.stat().st_size:
+        raise ValueError("the file is empty")
+    return Image.open(path, formats=FORMATS)
+
+
+def _turn_upright(image: Image.Image) -> None:
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except Exception as error:  # as many types as for damaged images; the image itself has been read by now
+        warnings.warn(f"its EXIF data cannot be read and are ignored ({error})", stacklevel=2)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """RGB of an image in any mode; what lies under transparent pixels is not seen."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    canvas = Image.new("RGBA", image.size, "white")
+    canvas.alpha_composite(image.convert("RGBA"))
+    return canvas.convert("RGB")
+
+
+def fitting_size(paths: Sequence[Path]) -> int:
+    """The `Reading.size` that suits these images: 0 if all have one small size, else `AUTOMATIC_SIZE`."""
+
+    def stored_size(path: Path) -> tuple[int, int] | None:
+        try:
+            with _opened(path) as image:
+                return image.size
+        except Exception:  # whoever reads the image will say what is wrong with it
+            return None
+
+    def upright_size(path: Path) -> tuple[int, ...] | None:
+        try:
+            return decode(path).shape[:2]
+        except DamagedImage:
+            return None
+
+    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        warnings.simplefilter("ignore")  # they will come again
+        sizes = {size for size in pool.map(stored_size, paths) if size}
+        if any(max(size) > KEPT_SIZE for size in sizes) or len(set(map(tuple, map(sorted, sizes)))) > 1:
+            return AUTOMATIC_SIZE
+        if any(width != height for width, height in sizes) and len(set(pool.map(upright_size, paths)) - {None}) > 1:
+            return AUTOMATIC_SIZE
+    return 0
+
+
+def contents_digest(paths: Sequence[Path], about: str = "") -> str:
+    """SHA-256 of `about`, and of the names (below their common folder) and contents of files; hexadecimal."""
+    common = os.path.commonpath([path.parent for path in paths])
+
+    def digest(path: Path) -> bytes:
+        name = os.fsencode(path.relative_to(common).as_posix())
+        try:
+            with open(path, "rb") as file:
+                return name + b"\0" + hashlib.file_digest(file, "sha256").digest()
+        except OSError as error:
+            return name + b"\0unreadable: " + str(error.strerror).encode()
+
+    total = hashlib.sha256(about.encode())
+    with ThreadPoolExecutor() as pool:
+        for part in pool.map(digest, paths):
+            total.update(part)
+    return total.hexdigest()
 
 
 def resized(images: Tensor, size: int) -> Tensor:
-    """uint8 [N, 3, H, W] squashed to `size` x `size` as `read_images` does it; 0 leaves it as it is."""
+    """uint8 [N, 3, H, W] squashed to `size` x `size` as files are when they are read; 0 leaves it as it is."""
     if size in (0, images.shape[2]) and size in (0, images.shape[3]):
         return images
     out = torch.empty(len(images), size, size, 3, dtype=torch.uint8)
@@ -109,3 +298,23 @@ def resized(images: Tensor, size: int) -> Tensor:
 
 def _squashed(image: Image.Image, size: int) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BILINEAR) if size else image
+
+
+_thread = threading.local()
+"""`path`: the file that this thread decodes."""
+
+
+@contextmanager
+def _warnings_with_files() -> Iterator[None]:
+    """Logs what Pillow warns of in the block, with the file that each thread was decoding."""
+    said: dict[str, None] = {}
+
+    def note(message: Warning | str, *rest: Any) -> None:
+        said[f"{getattr(_thread, 'path', 'an image')}: {message}"] = None
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = note  # type: ignore[assignment]
+        yield
+    if said:
+        log.warning("%s", listed(list(said), "\n"))

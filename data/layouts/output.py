@@ -23,7 +23,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.layouts.disen import disen_paths, disen_root, percent_folder
-from data.layouts.images import decode, images_below
+from data.layouts.files import images_below
+from data.layouts.images import decode
 from data.layouts.pt import pt_content, pt_files
 from data.split import Source
 from utils.errors import RunError
@@ -44,7 +45,7 @@ def write_as_pt(source: Source, out: Path, name: str, bratio: float | None, work
     for path, content in zip(reversed(files), reversed(pt_content(source)), strict=True):
         if _has_to_be_written(path, partial(_holds_tensors, path, content), overwrite):
             save_tensors(path, content)
-    _record({str(path.relative_to(root)): _digest(path) for path in files}, root)
+    _record({path.relative_to(root).as_posix(): _digest(path) for path in files}, root)
     return root
 
 
@@ -63,7 +64,7 @@ def write_as_folders(source: Source, out: Path, name: str, bratio: float | None,
     wanted = [path for paths, _, _ in jobs for path in paths]
     _clear({root / percent, root / "test"}, set(wanted), overwrite)
     digests = [digest for chunk in _each(_put_images, jobs, workers, "writing") for digest in chunk]
-    _record({str(path.relative_to(root)): digest for path, digest in zip(wanted, digests, strict=True)}, root)
+    _record({path.relative_to(root).as_posix(): digest for path, digest in zip(wanted, digests, strict=True)}, root)
     return root
 
 
