@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from data.layouts.images import listed
-from data.noise import add_label_noise
+from data.noise import Matrix, noisy_labels
 from data.registry import NoOptions, datasets
 from data.split import Annotations, Clean, Dataset, Source, Split
 from utils.errors import RunError
@@ -39,6 +39,7 @@ class DataSettings:
     clean_valid: bool
     seed: int
     augment: str = "none"
+    noise_matrix: Matrix | None = None
     options: Any = field(default_factory=NoOptions)
 
 
@@ -58,13 +59,14 @@ def load_dataset(settings: DataSettings) -> Dataset:
         valid, test = _halves(test)
 
     def noisy(clean: Clean) -> Split:
-        labels = add_label_noise(
-            clean.labels,
-            len(source.class_names),
+        labels = noisy_labels(
+            clean,
+            source.class_names,
             settings.nratio,
             settings.noise_type,
             settings.noise_style,
             settings.seed,
+            settings.noise_matrix,
         )
         return Split(clean.images, labels, transform)
 

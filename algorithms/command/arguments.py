@@ -103,7 +103,19 @@ def _add_data(group: Any) -> None:
     group.add_argument("--data_dir", default="datasets", help="where data sets are, and where downloads go")
     group.add_argument("--bratio", type=ratio, help="share of conflicting training images (default: the data set's)")
     group.add_argument("--nratio", type=ratio, help="share of noisy training labels (default: the data set's)")
-    group.add_argument("--noise_type", choices=noise.TYPES, default="sym", help="symmetric or asymmetric noise")
+    group.add_argument(
+        "--noise_type",
+        choices=noise.TYPES,
+        default="sym",
+        help="symmetric; asymmetric, between classes that look alike; minority, of conflicting images only; or "
+        "instance, where the image decides",
+    )
+    group.add_argument(
+        "--noise_matrix",
+        type=noise_matrix,
+        metavar="FILE",
+        help="CSV of P(given label | true label), a row for each true class; in place of --nratio and --noise_type",
+    )
     group.add_argument(
         "--noise_style",
         choices=noise.STYLES,
@@ -272,6 +284,14 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
     )
 
 
+def noise_matrix(text: str) -> noise.Matrix:
+    """A type for `add_argument`: the noise matrix in a CSV file."""
+    try:
+        return noise.read_noise_matrix(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def data_settings(arguments: argparse.Namespace) -> DataSettings:
     """What data the flags ask for; what is not given is the data set's own.
 
@@ -279,6 +299,10 @@ def data_settings(arguments: argparse.Namespace) -> DataSettings:
         UsageError: the data set has no such transform.
     """
     recipe = datasets[arguments.dataset]
+    matrix = arguments.noise_matrix
+    if matrix is not None and arguments.nratio is not None:
+        raise UsageError("--noise_matrix says how many labels are wrong. Leave out --nratio.")
+    nratio = recipe.defaults.nratio if arguments.nratio is None else arguments.nratio
     augment = arguments.augment or next(iter(recipe.transforms))
     if augment not in recipe.transforms:
         raise UsageError(f"--augment {augment}: {arguments.dataset} has {', '.join(recipe.transforms)}.")
@@ -286,12 +310,13 @@ def data_settings(arguments: argparse.Namespace) -> DataSettings:
         dataset=arguments.dataset,
         data_dir=arguments.data_dir,
         bratio=recipe.defaults.bratio if arguments.bratio is None else arguments.bratio,
-        nratio=recipe.defaults.nratio if arguments.nratio is None else arguments.nratio,
+        nratio=nratio if matrix is None else round(noise.matrix_rate(matrix), 4),
         noise_type=arguments.noise_type,
         noise_style=arguments.noise_style,
         clean_valid=arguments.clean_valid,
         seed=arguments.seed,
         augment=augment,
+        noise_matrix=matrix,
         options=declared_values(recipe.options, vars(arguments)),
     )
 

@@ -99,6 +99,8 @@ class RunConfig:
         values = {"alg": self.alg, "resampling": self.resampling, "best_by": self.best_by, **asdict(self.data)}
         values |= values.pop("options")
         del values["data_dir"]
+        if self.data.noise_matrix is None:
+            del values["noise_matrix"]
         if self.referee is not None:
             values["referee"] = self.referee.as_dict()
         if self.sync_bn:

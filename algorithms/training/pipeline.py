@@ -192,7 +192,9 @@ def _task(config: RunConfig, stage: StageConfig, train: Split, num_classes: int)
         stage.settings,
         data.seed,
         methods[stage.method].trained_as or stage.method,
-        noise_rate=expected_rate(num_classes, data.nratio, data.noise_type, data.noise_style),
+        noise_rate=expected_rate(
+            num_classes, data.nratio, data.noise_type, data.noise_style, data.bratio, data.noise_matrix
+        ),
         sync_bn=config.sync_bn,
     )
 

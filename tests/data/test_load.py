@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from data.load import DataSettings, load_dataset
-from data.noise import STYLES, TYPES, add_label_noise
+from data.noise import STYLES, TYPES, noisy_labels
 from data.registry import Defaults, Recipe, datasets
 from data.split import Clean, Source
 from utils.errors import RunError, UsageError
@@ -47,7 +47,7 @@ def test_noise_is_on_training_and_validation_labels_and_never_on_test_labels(loa
     dataset = load(noise_type=kind, noise_style=style, seed=seed)
     for name in ("train", "valid"):
         clean = getattr(SOURCE, name)
-        wanted = add_label_noise(clean.labels, 10, 0.4, kind, style, seed)
+        wanted = noisy_labels(clean, SOURCE.class_names, 0.4, kind, style, seed)
         assert torch.equal(getattr(dataset, name).labels, wanted)
         assert (wanted != clean.labels).any()
     assert torch.equal(dataset.test.labels, SOURCE.test.labels)

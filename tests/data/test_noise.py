@@ -1,11 +1,26 @@
 """Label noise: the authors' rule draw for draw, the exact rule as it says, and what neither may touch."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from scipy import stats
 
-from data.noise import ASYMMETRIC, STYLES, TYPES, add_label_noise, expected_rate
+from data.noise import (
+    ASYMMETRIC,
+    STYLES,
+    add_label_noise,
+    asymmetric_map,
+    expected_rate,
+    noisy_labels,
+    read_noise_matrix,
+)  # fmt: skip
+from data.split import Clean
 from utils.errors import UsageError
+from utils.seeds import torch_generator
+
+TYPES = ("sym", "asym")
+"""Kinds that are defined by the labels alone."""
 
 
 def labels_of(size=1000, classes=10, seed=0):
@@ -128,3 +143,107 @@ def test_the_expected_rate_is_what_noise_does_on_average(kind, style):
     labels = torch.arange(10).repeat(3000)
     wrong = (add_label_noise(labels, 10, 0.2, kind, style, 3) != labels).double().mean()
     assert wrong == pytest.approx(expected_rate(10, 0.2, kind, style), abs=0.006)
+
+
+def clean_split(size=4000, classes=10, side=8, conflicting=0.2):
+    """Random images whose bias label is the true one but for a share of them."""
+    stream = torch.Generator().manual_seed(1)
+    labels = labels_of(size, classes)
+    bias = torch.where(torch.rand(size, generator=stream) < conflicting, (labels + 1) % classes, labels)
+    images = torch.randint(0, 256, (size, side, side, 3), dtype=torch.uint8, generator=stream).permute(0, 3, 1, 2)
+    return Clean(images, labels, bias)
+
+
+def noisy_split(clean, rate=0.2, kind="sym", style="reference", seed=0, matrix=None, classes=10):
+    return noisy_labels(clean, [f"class {c}" for c in range(classes)], rate, kind, style, seed, matrix)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 1.0])
+def test_minority_noise_moves_labels_of_conflicting_images_only(rate):
+    clean = clean_split()
+    moved, conflicting = noisy_split(clean, rate, "minority") != clean.labels, clean.labels != clean.bias_labels
+    assert int(moved.sum()) == round(rate * int(conflicting.sum()))
+    assert not moved[~conflicting].any()
+    assert expected_rate(10, rate, "minority", "reference", bratio=0.2) == pytest.approx(0.2 * rate)
+
+
+def test_minority_noise_needs_to_know_which_images_conflict():
+    clean = clean_split(size=50)
+    with pytest.raises(UsageError, match="no image is known to be conflicting"):
+        noisy_split(replace(clean, bias_labels=torch.full((50,), -1)), 0.1, "minority")
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.4])
+def test_the_image_decides_about_instance_dependent_noise(rate):
+    clean = clean_split()
+    got = noisy_split(clean, rate, "instance")
+    assert float((got != clean.labels).double().mean()) == pytest.approx(rate, abs=0.03)
+    assert torch.equal(got, noisy_split(clean, rate, "instance"))
+    assert not torch.equal(got, noisy_split(clean, rate, "instance", seed=1))
+    same = replace(clean, images=clean.images[:1].expand(4000, -1, -1, -1), labels=torch.zeros(4000, dtype=torch.int64))
+    targets = torch.bincount(noisy_split(same, rate, "instance"), minlength=10)[1:]
+    assert targets.max() > 0.5 * targets.sum()  # equal images go the same way; symmetric noise would give a ninth each
+
+
+def test_instance_dependent_noise_by_hand():
+    """One image of one pixel: its label goes to the class with the larger projection, if it goes at all."""
+    clean = Clean(torch.full((1, 1, 1, 1), 255, dtype=torch.uint8), torch.tensor([0]), torch.tensor([-1]))
+    seeds = range(1000)
+    moved = torch.cat([noisy_split(clean, 1.0, "instance", seed=seed, classes=3) for seed in seeds])
+    scores = torch.stack(
+        [torch.randn(3, 1, 3, generator=torch_generator(seed, "instance noise"))[0, 0] for seed in seeds]
+    )
+    to_second = scores[:, 1:].softmax(1)[:, 1]
+    mean_flip_rate = 1 - 0.1 * (2 / torch.pi) ** 0.5  # of the lower half of a normal distribution around 1
+    assert float((moved > 0).double().mean()) == pytest.approx(mean_flip_rate, abs=0.03)
+    sides = [to_second[(moved == label)].mean() for label in (1, 2)]
+    assert sides[0] < 0.4 < 0.6 < sides[1]
+
+
+def test_large_images_are_averaged_before_they_decide():
+    small = clean_split(size=200, side=32)
+    large = replace(small, images=small.images.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    assert torch.equal(noisy_split(small, 0.4, "instance"), noisy_split(large, 0.4, "instance"))
+
+
+def test_a_noise_matrix_is_followed_row_by_row(tmp_path):
+    (tmp_path / "noise.csv").write_text("1,0,0\n0.1,0.6,0.3\n0,0.5,0.5\n")
+    matrix = read_noise_matrix(str(tmp_path / "noise.csv"))
+    clean = replace(clean_split(30_000, classes=3), bias_labels=torch.full((30_000,), -1))
+    got = noisy_split(clean, matrix=matrix, classes=3)
+    counts = torch.bincount(clean.labels * 3 + got, minlength=9).view(3, 3).double()
+    torch.testing.assert_close(counts / counts.sum(1, keepdim=True), torch.tensor(matrix).double(), atol=0.02, rtol=0)
+    assert counts[0, 1] == counts[0, 2] == counts[2, 0] == 0
+    assert expected_rate(3, 0.0, "sym", "reference", matrix=matrix) == pytest.approx(0.9 / 3)
+    with pytest.raises(UsageError, match="has 3 rows, but there are 10 classes"):
+        noisy_split(clean, matrix=matrix)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "0 rows"),
+        ("1\n", "1 rows of 1"),
+        ("1,0\n0,1,0\n", "2 rows of 2, 3"),
+        ("1,0\n0.5,0.6\n", "row 2: .* sum of 1.1"),
+        ("1,0\n-1,2\n", "row 2"),
+        ("1,0\nnan,1\n", "row 2"),
+        ("a,b\n1,0\n", "cannot read"),
+        (None, "cannot read"),
+    ],
+)
+def test_a_file_that_holds_no_noise_matrix(tmp_path, text, reason):
+    path = tmp_path / "noise.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        read_noise_matrix(str(path))
+
+
+def test_asymmetric_noise_has_a_map_for_digits_and_one_for_any_classes():
+    assert asymmetric_map(10, tuple("0123456789"))[7] == 1
+    assert asymmetric_map(10) == ASYMMETRIC
+    assert asymmetric_map(3) == {0: 1, 1: 2, 2: 0}
+    labels = torch.arange(3).repeat(100)
+    got = add_label_noise(labels, 3, 0.2, "asym", "exact", 0)
+    assert torch.equal(torch.bincount(got - labels + 2, minlength=5), torch.tensor([20, 0, 240, 40, 0]))
