@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import difflib
+import io
 import itertools
 import logging
 import os
@@ -137,6 +138,13 @@ def show_log(only: str = "") -> None:
     logging.getLogger("algorithms").setLevel(logging.DEBUG)  # train.log also gets what a terminal shows as bars
 
 
+def print_anything() -> None:
+    """A terminal that lacks a character of a name is shown its escape, and nothing ends for that."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run_script(
     body: Callable[[], object],
     script: str,
@@ -151,6 +159,7 @@ def run_script(
         kept: what an interrupted script leaves.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print_anything()
     try:
         body()
     except RunError as error:

@@ -68,7 +68,7 @@ def log_file(path: Path) -> Iterator[None]:
     if not is_writer():
         yield
         return
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("(%(asctime)s): %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

@@ -6,8 +6,9 @@ python -m utils.audit log/folder/deneb_gce/0.0_given/0 --top 20
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from utils.cli import Parser, number, run_script
 from utils.distributed import writer_only
 from utils.errors import RunError
+from utils.escape import csv_cell, from_csv_cell, printable
 from utils.files import replacing
 from utils.metrics import GROUPS, auroc
 
@@ -24,6 +26,9 @@ COLUMNS = (
     "index", "file", "given_label", "true_label", "bias_label", "group", "score", "sampling_probability",
     "prejudice_loss", "clean_aligned_probability", "entropy", "predicted_label", "given_label_confidence",
 )  # fmt: skip
+
+BYTES = "surrogateescape"
+"""Python's name for the bytes of a file name that is not UTF-8, as it reads and writes them."""
 
 Samples = dict[str, np.ndarray]
 
@@ -40,9 +45,13 @@ def numbers(values: Tensor) -> list[str]:
 
 @writer_only
 def write_samples(path: Path, columns: dict[str, Sequence]) -> None:
-    """Writes `columns` in the order of `COLUMNS`; those that are missing stay blank."""
+    """Writes `columns` in the order of `COLUMNS`; those that are missing stay blank.
+
+    Names of files that are not UTF-8 keep their bytes, and no name is a formula to a spreadsheet.
+    """
+    columns = {name: list(map(csv_cell, cells)) if name in TEXTS else cells for name, cells in columns.items()}
     blank = [""] * len(columns["index"])
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", errors=BYTES, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(zip(*(columns.get(name, blank) for name in COLUMNS), strict=True))
@@ -56,12 +65,12 @@ def read_samples(folder: Path) -> Samples:
     """
     path = folder / FILE
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8", errors=BYTES, newline="") as file:
             header, *rows = csv.reader(file, strict=True)
         if tuple(header) != COLUMNS:
             raise ValueError(f"its columns are {', '.join(header)[:80]}")
         cells = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))
-        parse = {"index": int, **dict.fromkeys(TEXTS, str)}
+        parse: dict[str, Callable[[str], Any]] = {"index": int, **dict.fromkeys(TEXTS, from_csv_cell)}
         return {
             name: np.array([parse[name](cell) if name in parse else float(cell or "nan") for cell in cells[name]])
             for name in COLUMNS
@@ -96,7 +105,7 @@ def report(samples: Samples, top: int) -> str:
     minority = hidden_minority(given, predicted, probability)[:top]
 
     def table(members: np.ndarray, *columns: tuple[str, np.ndarray]) -> list[str]:
-        cells = [[title, *(f"{v:.4g}" if values.dtype.kind == "f" else str(v) for v in values[members])]
+        cells = [[title, *(f"{v:.4g}" if values.dtype.kind == "f" else printable(str(v)) for v in values[members])]
                  for title, values in (("index", samples["index"]), ("file", samples["file"]), *columns)
                  if title != "file" or (samples["file"] != "").any()]  # fmt: skip
         widths = [max(map(len, column)) for column in cells]

@@ -1,13 +1,21 @@
 """The figures of a run folder, as PNG files."""
 
+import textwrap
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, NullFormatter
 from torch import Tensor
 
 from utils.distributed import writer_only
+from utils.escape import display_width, elided
 from utils.files import replacing
 from utils.hpo.trials import History
 from utils.metrics import GROUPS
@@ -25,12 +33,35 @@ CURVES = {
 }
 
 
+FALLBACK_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei",
+    "Droid Sans Fallback", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "Malgun Gothic", "Arial Unicode MS",
+    "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai", "Symbola", "Noto Emoji",
+)  # fmt: skip
+"""Fonts for names in scripts that matplotlib's own font lacks, where they are installed."""
+
+CAPTION = 14
+"""Characters of a class name above an image of a sheet or at an axis, and of a value."""
+
+
+@contextmanager
+def names_drawn(style: dict[Any, Any] | None = None) -> Iterator[None]:
+    """Figures made within, in a given style, draw any name: never as mathematics, with whatever font has it."""
+    installed = set(font_manager.get_font_names())
+    families = ["DejaVu Sans", *(font for font in FALLBACK_FONTS if font in installed)]
+    plain: dict[Any, Any] = {"text.parse_math": False, "text.usetex": False, "font.family": families}
+    with matplotlib.rc_context({**(style or {}), **plain}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="(Glyph|Matplotlib currently does not support)")
+        yield
+
+
 def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
 
 
 @writer_only
+@names_drawn()
 def learning_curves(folder: Path, records: list[dict[str, Any]]) -> None:
     """Accuracy by group over the epochs, one panel per stage: `learning_curves.png`."""
     stages = sorted({record["stage"] for record in records})
@@ -50,6 +81,7 @@ def learning_curves(folder: Path, records: list[dict[str, Any]]) -> None:
 
 
 @writer_only
+@names_drawn()
 def score_histogram(folder: Path, score: np.ndarray, group: np.ndarray) -> None:
     """Distribution of a selector's score in each group: `score_by_group.png`. The counts are on a log scale."""
     figure = Figure(figsize=(6, 4))
@@ -59,11 +91,14 @@ def score_histogram(folder: Path, score: np.ndarray, group: np.ndarray) -> None:
         if (group == g).any():
             axis.hist(score[group == g], bins=bins, histtype="step", label=name, color=color, linewidth=1.5)
     axis.set(xlabel="score (for DENEB the entropy in nats)", ylabel="training images", yscale="log")
+    axis.yaxis.set_major_formatter(LogFormatter())
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.legend(fontsize=8)
     _save(figure, folder / "score_by_group.png")
 
 
 @writer_only
+@names_drawn()
 def sample_sheet(
     path: Path,
     images: Any,
@@ -81,22 +116,24 @@ def sample_sheet(
         given, other: labels of all images, int64 [N]; -1 is unknown.
         wrong: which given labels are to be red, bool [N].
     """
-    known = (*class_names, "?")
-    columns, rows = 12, SHEET // 12
-    figure = Figure(figsize=(columns, 3.2 * len(shown)), layout="constrained")
+    known = [elided(name, CAPTION) for name in (*class_names, "?")]
+    across, rows = 12, SHEET // 12
+    figure = Figure(figsize=(across, 3.2 * len(shown)), layout="constrained")
     grid = figure.add_gridspec(len(shown), 1)
     for row, (title, members) in enumerate(shown.items()):
         part = figure.add_subfigure(grid[row])
         part.suptitle(title, fontsize=10)
-        for axis, i in zip(part.subplots(rows, columns).flat, members, strict=False):
+        for axis, i in zip(part.subplots(rows, across).flat, members, strict=False):
             axis.imshow(images[i].permute(1, 2, 0).numpy())
-            caption = f"{known[given[i]]} ({known[other[i]]})"
+            names = known[given[i]], f"({known[other[i]]})"
+            caption = (" " if display_width(" ".join(names)) <= CAPTION else "\n").join(names)
             axis.set_title(caption, fontsize=8, color="red" if wrong[i] else "black")
         for axis in part.axes:
             axis.axis("off")
     _save(figure, path)
 
 
+@names_drawn()
 def search_progress(path: Path, history: History, space: dict[str, list], title: str, maximise: bool) -> None:
     """The criterion over the trials with the best so far, and against each hyper-parameter's values."""
     ranked = sorted(history.ranked(maximise), key=lambda trial: trial.number)
@@ -112,11 +149,12 @@ def search_progress(path: Path, history: History, space: dict[str, list], title:
         where = [options.index(trial.values[name]) for trial in ranked]
         axis.plot(where, values, "o", color="#4477aa", markersize=4, alpha=0.6)
         axis.set(xlabel=name, xticks=range(len(options)), xlim=(-0.5, len(options) - 0.5))
-        axis.set_xticklabels(list(map(str, options)), fontsize=8)
+        axis.set_xticklabels([elided(str(option), CAPTION) for option in options], fontsize=8)
     figure.suptitle(f"{title} of {len(ranked)} finished trials")
     _save(figure, path)
 
 
+@names_drawn()
 def contact_sheet(path: Path, columns: dict[str, list[np.ndarray]], class_names: tuple[str, ...], title: str) -> None:
     """A few images of each class side by side, one block of columns for each kind.
 
@@ -124,8 +162,9 @@ def contact_sheet(path: Path, columns: dict[str, list[np.ndarray]], class_names:
         columns: by title, for every class in its order, uint8 [n, H, W, 3]; n may differ and be 0.
     """
     width = max(len(images) for rows in columns.values() for images in rows)
-    figure = Figure(figsize=(1 + 0.75 * width * len(columns), 0.6 + 0.75 * len(class_names)), layout="constrained")
-    figure.suptitle(title, fontsize=8, wrap=True)
+    figure = Figure(figsize=(1.5 + 0.75 * width * len(columns), 0.6 + 0.75 * len(class_names)), layout="constrained")
+    figure.suptitle(textwrap.fill(elided(title, 400), int(15 * figure.get_figwidth())), fontsize=8)
+    names = [elided(name, CAPTION) for name in class_names]
     for axis, (kind, rows) in zip(np.atleast_1d(figure.subplots(1, len(columns))), columns.items(), strict=True):
         height, cell = rows[0].shape[1] + 2, rows[0].shape[2] + 2
         sheet = np.full((len(class_names) * height, width * cell, 3), 255, np.uint8)
@@ -135,7 +174,7 @@ def contact_sheet(path: Path, columns: dict[str, list[np.ndarray]], class_names:
         axis.imshow(sheet, interpolation="nearest")
         axis.set_title(kind, fontsize=9)
         axis.set_xticks([])
-        axis.set_yticks([(row + 0.5) * height for row in range(len(class_names))], class_names, fontsize=8)
+        axis.set_yticks([(row + 0.5) * height for row in range(len(names))], names, fontsize=8)
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
     _save(figure, path)

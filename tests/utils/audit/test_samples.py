@@ -1,5 +1,7 @@
 """`samples.csv` by hand: what is written, what is read, which images are listed, and how good the lists are."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,38 @@ def test_cells():
     assert names(torch.tensor([1, -1, 0]), ("cat", "dog, small")) == ["dog, small", "", "cat"]
     values = torch.tensor([1 / 3, 0, torch.nan, 1234567.0, 4.9e-116], dtype=torch.float64)
     assert numbers(values) == ["0.333333", "0", "", "1.23457e+06", "4.9e-116"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "=1+1",
+        "'=1",
+        "@SUM(A1)",
+        "-cat",
+        "caf\udce9",
+        "a\nb",
+        "a\r\nb",
+        'a"b,c',
+        "Straße",
+        "犬🐕",
+        "$x_1^2$",
+        "\u202egpj",
+        "'",
+    ],
+)
+def test_any_name_is_read_as_it_was_written(tmp_path, name):
+    column = {"index": range(1), "file": [f"train/{name}"], "given_label": [name], "predicted_label": [name]}
+    write_samples(tmp_path / "samples.csv", column)
+    samples = read_samples(tmp_path)
+    assert samples["given_label"].tolist() == samples["predicted_label"].tolist() == [name]
+    assert samples["file"].tolist() == [f"train/{name}"]
+    assert not re.search(rb",[=+@-]", (tmp_path / "samples.csv").read_bytes()), "no cell is a formula"
+
+
+def test_a_name_that_is_not_utf8_keeps_its_bytes(tmp_path):
+    write_samples(tmp_path / "samples.csv", {"index": range(1), "file": ["train/cat/caf\udce9.png"]})
+    assert b"train/cat/caf\xe9.png" in (tmp_path / "samples.csv").read_bytes()
 
 
 def test_what_is_written_is_read(folder):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from PIL import Image
 
 from utils.results import plots
@@ -36,6 +37,36 @@ def test_learning_curves_of_two_stages_with_missing_groups(tmp_path):
 def test_score_histogram(tmp_path, group, score):
     plots.score_histogram(tmp_path, np.array(score), np.array(group))
     assert_png(tmp_path / "score_by_group.png")
+
+
+NAMES = (
+    "under_$5", "over_$5", "$x^{2}$", r"$\frac{", r"\alpha", "{}%#~&", "a\nb\tc", "caf\udce9", "Straße",
+    "犬と猫と鳥と魚と虫", "🐕", "كلب", "x" * 255, "<b>", "", " ",
+)  # fmt: skip
+
+
+def test_any_class_name_is_drawn_without_a_warning(tmp_path):
+    images = torch.zeros(len(NAMES), 3, 8, 8, dtype=torch.uint8)
+    given, other = torch.arange(len(NAMES)), torch.arange(len(NAMES)).flip(0)
+    shown = {"all": np.arange(len(NAMES))}
+    plots.sample_sheet(tmp_path / "samples.png", images, shown, given, other, given > 3, NAMES)
+    assert_png(tmp_path / "samples.png")
+    (tmp_path / "samples.png").unlink()
+    rows = [np.zeros((1, 8, 8, 3), np.uint8)] * len(NAMES)
+    plots.contact_sheet(tmp_path / "contact.png", {"$_$ aligned": rows}, NAMES, "from $a_$ \udce9 " + "long " * 200)
+    assert_png(tmp_path / "contact.png")
+
+
+def test_names_are_drawn_as_they_are(monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: drawn.extend(figure.findobj(Text)))
+    names = ("under_$5", "over_$5")
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    labels = torch.arange(2)
+    plots.sample_sheet(tmp_path / "x.png", images, {"all": np.arange(2)}, labels, 1 - labels, labels > 0, names)
+    titles = {text.get_text(): text for text in drawn}
+    assert "under_$5\n(over_$5)" in titles
+    assert not any(text.get_parse_math() for text in titles.values())
 
 
 @pytest.mark.parametrize("count", [3, 60])
