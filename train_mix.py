@@ -15,7 +15,7 @@ from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.command.listing import listing
 from algorithms.command.presets import with_presets
 from algorithms.training.config import RunConfig
-from algorithms.training.pipeline import run
+from algorithms.training.run import run
 from utils import distributed
 from utils.cli import command_line, run_script, show_log
 from utils.cpu import keep_freed_memory, use_threads

@@ -30,7 +30,7 @@ from algorithms.base import methods
 from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.task import Task, over_split
 from algorithms.training.config import RunConfig
-from algorithms.training.pipeline import run
+from algorithms.training.run import run
 from algorithms.training.trainer import train_epoch
 from data.load import load_dataset
 from data.split import Dataset

@@ -13,7 +13,7 @@ import pytest
 
 import preset_standalone
 import train_mix
-from algorithms.training import pipeline
+from algorithms.training import stages
 from data import colored_digits
 from utils.results.collector import tables_text
 
@@ -44,13 +44,13 @@ def command(tmp_path, capfd):
 @pytest.fixture
 def trained(monkeypatch):
     """The hyper-parameters of every model that is trained from here on."""
-    fits, fit = [], pipeline.fit
+    fits, fit = [], stages.fit
 
     def counting_fit(method, *rest):
         fits.append(method.hparams)
         return fit(method, *rest)
 
-    monkeypatch.setattr(pipeline, "fit", counting_fit)
+    monkeypatch.setattr(stages, "fit", counting_fit)
     return fits
 
 
@@ -207,14 +207,14 @@ def test_independent_runs_are_refused(command):
 def test_interrupted_it_says_how_to_go_on(command, tmp_path, monkeypatch):
     command("--search_trial", 3, "--run_name", "whole")
     shutil.rmtree(tmp_path / HOME / "trials")
-    fit, calls = pipeline.fit, itertools.count()
+    fit, calls = stages.fit, itertools.count()
 
     def interrupted_fit(*arguments):
         if next(calls) == 1:
             raise KeyboardInterrupt
         return fit(*arguments)
 
-    monkeypatch.setattr(pipeline, "fit", interrupted_fit)
+    monkeypatch.setattr(stages, "fit", interrupted_fit)
     code, _, errors = command("--search_trial", 3)
     assert code == 130
     assert "To continue: python preset_standalone.py --alg gce" in errors

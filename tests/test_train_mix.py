@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import train_mix
-from algorithms.training import pipeline
+from algorithms.training import run, stages
 from data import colored_digits
 from data.load import DataSettings, load_dataset
 from data.store import write_store
@@ -142,7 +142,7 @@ def test_rows_of_images_that_an_earlier_stage_dropped_and_of_runs_without_a_sele
 
 def test_a_finished_run_is_shown_and_not_trained_again(train, monkeypatch):
     _, before, _ = train("--alg", "vanilla", "--epochs", 1)
-    monkeypatch.setattr(pipeline, "fit", None)
+    monkeypatch.setattr(stages, "fit", None)
     code, after, _ = train("--alg", "vanilla", "--epochs", 1)
     assert code == 0
     assert "already finished" in after
@@ -151,13 +151,13 @@ def test_a_finished_run_is_shown_and_not_trained_again(train, monkeypatch):
 
 def test_another_learner_reuses_the_selection(train, run_folder, monkeypatch):
     train("--alg", "deneb_gce", "--epochs", 2)
-    trained, fit = [], pipeline.fit
+    trained, fit = [], stages.fit
 
     def counting_fit(method, *rest):
         trained.append(method.name)
         return fit(method, *rest)
 
-    monkeypatch.setattr(pipeline, "fit", counting_fit)
+    monkeypatch.setattr(stages, "fit", counting_fit)
     train("--alg", "deneb_vanilla", "--epochs", 2)
     assert trained == ["vanilla"]
     first, second = (
@@ -480,7 +480,7 @@ def test_a_run_from_stored_images_has_the_same_results(train, run_folder, tmp_pa
     """Through a kept subset, scoring passes and validation."""
     command = ("--alg", "fine_gce", "--epochs", 1, "--augment", "pgd", "--overwrite")
     train(*command)
-    monkeypatch.setattr(pipeline, "load_dataset", lambda settings: stored(load_dataset(settings), tmp_path))
+    monkeypatch.setattr(run, "load_dataset", lambda settings: stored(load_dataset(settings), tmp_path))
     code, _, errors = train(*command, "--run_name", "stored")
     assert (code, errors) == (0, "")
     folders = [run_folder("fine_gce"), run_folder("fine_gce", "0_stored")]

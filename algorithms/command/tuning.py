@@ -17,7 +17,7 @@ from algorithms.command.presets import with_presets
 from algorithms.training.config import STAGES, RunConfig, StageConfig, method_folder
 from algorithms.training.criteria import CRITERIA, Criterion
 from algorithms.training.pairs import stages_of
-from algorithms.training.pipeline import run
+from algorithms.training.run import run
 from algorithms.training.trainer import Record
 from utils.cli import Parser, number
 from utils.errors import RunError, UsageError, unknown_name

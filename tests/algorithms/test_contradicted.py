@@ -6,7 +6,7 @@ import torch
 from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.contradicted import higher_component, shared_draws
 from algorithms.parts.losses import prediction_entropy
-from algorithms.training.pipeline import run
+from algorithms.training.run import run
 
 CONTRADICTED = torch.tensor([True, True, False, True, False])
 

@@ -9,7 +9,7 @@ import torch
 from algorithms.base import methods
 from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.training.pairs import objection, stages_of, valid_pairs
-from algorithms.training.pipeline import run
+from algorithms.training.run import run
 from data import colored_digits
 from data.registry import datasets
 from utils.errors import UsageError

@@ -1,0 +1,133 @@
+"""What a run leaves: its configuration, its epochs, its selections, what it says of every image, and its result."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from algorithms.training.config import RunConfig, StageConfig
+from algorithms.training.criteria import CRITERIA, best_epoch
+from algorithms.training.selection import Selection
+from algorithms.training.trainer import Record
+from data.split import Dataset
+from utils.distributed import world
+from utils.errors import RunError
+from utils.files import read_json, write_json
+from utils.logbook import environment
+from utils.results import plots
+from utils.results.tables import record_csv
+from utils.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+REPORTED = ("epoch", "valid_accuracy", "valid_loss", "test_accuracy", "test_aligned", "test_conflicting",
+            "test_worst_group", *(criterion.key for criterion in CRITERIA.values() if criterion.refereed))  # fmt: skip
+
+Watch = Callable[[list[Record]], None]
+
+
+class Journal:
+    """The epochs of a run's stages and what each stage came to, both in the order in which they ran."""
+
+    def __init__(self, folder: RunFolder, write_scalars: Callable[[Record], None], watch: Watch) -> None:
+        self.folder, self.write_scalars, self.watch = folder, write_scalars, watch
+        self.records: list[Record] = []
+        self.stages: list[dict[str, Any]] = []
+
+    def on_epoch(self, history: list[Record]) -> None:
+        """Brings `metrics.jsonl` and the curves up to date with the stage that is being trained."""
+        mine = self._numbered(history)
+        self.folder.write_metrics(self.records + mine)
+        self.write_scalars(mine[-1])
+        self.watch(mine)
+
+    def end_stage(self, stage: StageConfig, history: list[Record], **more: Any) -> None:
+        """Keeps a trained stage's epochs and, for `result.json`, its settings, its time and `more`."""
+        self.records += self._numbered(history)
+        self.stages.append({**stage.as_dict(), "seconds": sum(record["seconds"] for record in history), **more})
+
+    def _numbered(self, history: list[Record]) -> list[Record]:
+        return [{"stage": len(self.stages) + 1, **record} for record in history]
+
+
+def write_config(config: RunConfig, folder: RunFolder, summary: dict[str, Any]) -> None:
+    """Writes `config.json`, or checks that the run was started with the data there are now."""
+    path = folder / "config.json"
+    if not path.exists():
+        contents = {"arguments": config.arguments(), "data": summary, "environment": environment(config.device)}
+        write_json(path, contents)
+        return
+    there = read_json(path)
+    before, now = there["data"]["train"]["fingerprint"], summary["train"]["fingerprint"]
+    if before != now:
+        raise RunError(
+            f"{folder.path} was started with training data {before}, but the same arguments now give {now}: "
+            f"the files under {config.data.data_dir} have changed. Restore them, or use --run_name or --overwrite."
+        )
+    processes = there["environment"].get("processes", 1)
+    if processes != world():
+        log.warning("started with --nproc_per_node=%d, goes on with %d: not the same to the bit", processes, world())
+
+
+def log_data(summary: dict[str, Any]) -> None:
+    log.info("data: %s", summary["origin"])
+    for name in ("train", "valid", "test"):
+        part = summary[name]
+        ratios = ", ".join(
+            f"{what} {'unknown' if part[key] is None else f'{100 * part[key]:.2f} %'}"
+            for what, key in (("noisy", "effective_nratio"), ("conflicting", "effective_bratio"))
+        )
+        groups = ", ".join(f"{group} {count}" for group, count in part["groups"].items() if count)
+        log.info("%s: %d images, %s (%s), fingerprint %s", name, part["size"], ratios, groups, part["fingerprint"])
+
+
+def save_selection(
+    config: RunConfig, folder: RunFolder, selection: Selection, members: Tensor, dataset: Dataset
+) -> None:
+    """Writes `selection.npz`, whose rows are the samples at `members` (int64 [K]), and figures of it."""
+    groups = dataset.train_groups()[members].numpy()
+    selection.save(folder / "selection.npz", index=members.numpy(), group=groups)
+    if not config.figures:
+        return
+    draws, score, figures = selection.share_of_draws().numpy(), selection.score.numpy(), folder / "figures"
+    plots.score_histogram(figures, score, groups)
+    train, notes = dataset.train, dataset.annotations["train"]
+    order = members.numpy()[np.argsort(-draws, kind="stable")]
+    shown = {
+        "most sampled: given label (true label)": order[: plots.SHEET],
+        "least sampled: given label (true label)": order[-plots.SHEET :],
+    }
+    plots.sample_sheet(
+        figures / "samples.png", train.images, shown,
+        train.labels, notes.true_labels, notes.wrong(train.labels), dataset.class_names,
+    )  # fmt: skip
+
+
+def result(config: RunConfig, summary: dict[str, Any], journal: Journal, history: list[Record]) -> dict[str, Any]:
+    """The content of `result.json` but for time and memory; `history` is the final stage's."""
+    criterion = CRITERIA[config.best_by]
+    best = history[best_epoch([record[criterion.key] for record in history], criterion.maximise)]
+    return {
+        "alg": config.alg,
+        "seed": config.data.seed,
+        "end": {key: history[-1][key] for key in REPORTED if key in history[-1]},
+        "best": {key: best[key] for key in REPORTED if key in best},
+        "best_by": config.best_by,
+        "data": summary,
+        "stages": journal.stages,
+        "presets": config.presets,
+    }
+
+
+def save_result(config: RunConfig, folder: RunFolder, journal: Journal, result: dict[str, Any]) -> None:
+    """Writes the figures, tables and last of all `result.json`, which marks the run done."""
+    if config.figures:
+        plots.learning_curves(folder / "figures", journal.records)
+    if config.result_dir is not None:
+        place: Path = config.result_dir / config.dataset_name / config.alg / config.ratios
+        record_csv(place / ("result_clean.csv" if config.data.clean_valid else "result.csv"), result)
+    folder.write_metrics(journal.records)
+    folder.finish(result)

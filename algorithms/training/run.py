@@ -1,0 +1,89 @@
+"""The life of a run: its folder is claimed, its data are read, its stages follow each other, its result is written."""
+
+import logging
+import time
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from algorithms.task import over_split
+from algorithms.training import outputs
+from algorithms.training.config import RunConfig
+from algorithms.training.outputs import Journal, Watch
+from algorithms.training.pairs import passed_on
+from algorithms.training.samples import audit
+from algorithms.training.stages import TrainingSet, select, train_final, trained_selector
+from algorithms.training.trainer import Evaluator
+from data.load import load_dataset
+from data.split import Split
+from utils.distributed import from_writer, writer_first
+from utils.files import save_tensors
+from utils.logbook import log_file, peak_memory, tensorboard
+from utils.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+def run(config: RunConfig, watch: Watch = lambda records: None) -> dict[str, Any]:
+    """Trains what `config` describes and returns the content of `result.json`.
+
+    A finished run's result is returned without work; an interrupted run continues after its last finished epoch.
+    After every epoch `watch` gets the records of its stage so far; an exception from it leaves the run interrupted.
+
+    Raises:
+        RunError: the folder holds another run, data are missing or damaged, or training diverged.
+    """
+    folder = RunFolder(config.folder)
+    with folder.locked(wait=config.trial):
+        finished = from_writer(folder.start, config.arguments(), config.overwrite)
+        if finished is not None:
+            log.info("already finished: %s (--overwrite trains it again)", folder.path)
+            return finished
+        with log_file(folder / "train.log"):
+            return _train(config, folder, watch)
+
+
+def _train(config: RunConfig, folder: RunFolder, watch: Watch) -> dict[str, Any]:
+    start = time.perf_counter()
+    dataset = writer_first(load_dataset, config.data)
+    summary, groups = dataset.summary(), dataset.train_groups()
+    from_writer(outputs.write_config, config, folder, summary)
+    outputs.log_data(summary)
+    valid, test = _place(dataset.valid, config.device), _place(dataset.test, config.device)
+    evaluate = Evaluator(valid, test, dataset, config.device, groups)
+    current = TrainingSet(_place(dataset.train, config.device), torch.arange(len(dataset.train)))
+    if config.referee is not None:
+        judge, _, _ = trained_selector(config, config.referee, current.split, evaluate, config.overwrite)
+        evaluate = replace(evaluate, referee=over_split(judge.predict, valid, config.device))
+    with tensorboard(folder.path, config.tensorboard) as write_scalars:
+        journal = Journal(folder, write_scalars, watch)
+        for stage, following in pairwise(config.stages):
+            kind = passed_on(stage.method, following.method)
+            selection = select(config, stage, kind, current, evaluate, journal)
+            outputs.save_selection(config, folder, selection, current.members, dataset)
+            current = current.after(selection, len(groups), config.resampling)
+            evaluate = replace(evaluate, groups=groups[current.members])
+        method, history = train_final(config, folder, current, evaluate, journal)
+    save_tensors(folder / "model.pt", method.state_dict())
+    if not config.trial:
+        method.eval()
+        audit(folder, dataset, method, current.rating(method.diagnostics(), len(groups)), config.figures)
+    result = outputs.result(config, summary, journal, history) | {
+        "seconds": time.perf_counter() - start,
+        "peak_memory_bytes": peak_memory(config.device),
+    }
+    outputs.save_result(config, folder, journal, result)
+    return result
+
+
+def _place(split: Split, device: torch.device) -> Split:
+    """The split on the device if it takes less than half of the free memory there, else where it is."""
+    if device.type != "cuda":
+        return split
+    free, _ = torch.cuda.mem_get_info(device)
+    if split.images.nbytes < free / 2:
+        return split.to(device)
+    log.info("%.1f GB of images do not fit on %s; batches are copied there", split.images.nbytes / 1e9, device)
+    return split
