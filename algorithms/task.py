@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from data.batches import Batch, Batches, as_probabilities, gather, shuffled, weighted_draws
 from data.split import Split
 from models.registry import Network, build_network
-from models.sharded import sharded
-from utils.distributed import gather_rows, own_rows
+from models.sharded import synchronised
+from utils.distributed import gather_rows, own_rows, world
 from utils.errors import RunError
 from utils.seeds import derive, torch_generator
 
@@ -77,7 +77,7 @@ class Task:
     probabilities: sampling probabilities from an earlier stage, float64 [N], or None for uniform epochs.
     weights: loss weights from an earlier stage, float32 [N] on the device, or None.
     cue: an earlier stage's logits, float32 [N, C], whose largest is the class of the image's cue, or None.
-    sync_bn: of several processes' networks, see models/sharded.py.
+    sync_bn: batch norm takes its statistics from the whole batch of several processes, not from each one's rows.
     """
 
     train: Split
@@ -103,7 +103,7 @@ class Task:
             network = build_network(settings.model, (channels, height, width), classes, settings.weights)
         network.precision, network.compiled = PRECISIONS[settings.amp], settings.compile
         network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return sharded(network, self.sync_bn)
+        return synchronised(network) if self.sync_bn and world() > 1 else network
 
     @contextmanager
     def initialising(self, name: str) -> Iterator[None]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
+from models.sharded import shared_out
 from models.weights import load_published, load_weights
 from utils.errors import RunError, UsageError
 from utils.files import content_hash
@@ -38,6 +39,9 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def extract(self, images: Tensor) -> Tensor:
+        return shared_out(self._features, images)
+
+    def _features(self, images: Tensor) -> Tensor:
         encode = compiled(type(self).encode) if self.compiled and self.training else type(self).encode
         if self.precision is None or not self.training:
             return encode(self, images)

@@ -1,4 +1,4 @@
-"""A network whose features several processes compute together.
+"""Features that several processes compute together, and what must then be averaged over them.
 
 Every process runs a method's mathematics on the whole batch, so that tables, rankings, mixtures and MixUp are those of
 a single process. Only `extract`, which costs the time, is shared out: each process computes its rows, then all get all.
@@ -15,24 +15,26 @@ teachers, and run passes without gradients between a forward and its backward. W
 while the backward pass still runs.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from models.registry import Network
 from utils.distributed import average, gather_rows, own_draws, own_rows, world
 from utils.errors import UsageError
 
+Module = TypeVar("Module", bound=nn.Module)
 
-class _Sharded(Network):
-    def extract(self, images: Tensor) -> Tensor:
-        rows, total = own_rows(len(images)), len(images)
-        if torch.is_inference_mode_enabled() or rows == slice(0, total):  # scoring passes are shared out as a whole
-            return super().extract(images)
-        with own_draws(images.device):
-            features = super().extract(images[rows])
-        return _Gather.apply(features, total)
+
+def shared_out(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """`function` of all images, [B, ...], of which each process computes its rows only; with gradients."""
+    rows, total = own_rows(len(images)), len(images)
+    if torch.is_inference_mode_enabled() or rows == slice(0, total):  # scoring passes are shared out as a whole
+        return function(images)
+    with own_draws(images.device):
+        part = function(images[rows])
+    return _Gather.apply(part, total)
 
 
 class _Gather(torch.autograd.Function):
@@ -46,23 +48,15 @@ class _Gather(torch.autograd.Function):
         return world() * gradient[own_rows(ctx.total)], None
 
 
-def sharded(network: Network, sync_bn: bool = False) -> Network:
-    """`network` with its `extract` shared out, if there are several processes; its parameters keep their names.
-
-    Args:
-        sync_bn: batch norm takes its statistics from the whole batch rather than from each process's rows.
+def synchronised(network: Module) -> Module:
+    """`network` with batch norms that take their statistics from the whole batch, not from each process's rows.
 
     Raises:
-        UsageError: `sync_bn` on the CPU, where torch has no such batch norm.
+        UsageError: it is on the CPU, where torch has no such batch norm.
     """
-    if world() == 1:
-        return network
-    if sync_bn:
-        if next(network.parameters()).device.type != "cuda":
-            raise UsageError("--sync_bn: torch synchronises batch norm on CUDA devices only. Leave it out on the CPU.")
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    network.__class__ = type(type(network).__name__, (_Sharded, type(network)), {})
-    return network
+    if next(network.parameters()).device.type != "cuda":
+        raise UsageError("--sync_bn: torch synchronises batch norm on CUDA devices only. Leave it out on the CPU.")
+    return nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
 
 def average_batch_norms(module: nn.Module) -> None:

@@ -17,7 +17,7 @@ from algorithms.task import Task, over_split
 from algorithms.training.trainer import Evaluator, fit
 from data import colored_digits
 from models.registry import build_network
-from models.sharded import sharded
+from models.sharded import synchronised
 from utils import distributed
 from utils.distributed import average, from_writer, gather_rows, own_rows, writer_only
 from utils.errors import RunError, UsageError
@@ -84,7 +84,7 @@ def process(rank, port, tiny, settings, folder):
             distributed.complain(f"error: {error}")
         found["error"] = {str(error): torch.tensor(len(printed.getvalue().splitlines()))}
     try:
-        sharded(build_network("CONV", (3, 28, 28), 10), sync_bn=True)
+        synchronised(build_network("CONV", (3, 28, 28), 10))
     except UsageError as error:
         found["sync_bn"] = {str(error): torch.zeros(0)}
     torch.save(found, folder / f"process {rank}")  # utils.files would write in one process only
