@@ -7,15 +7,19 @@ In a batch of B, each network picks the floor((1 - R) B) samples with its smalle
 is updated with the mean cross entropy of those. R grows linearly from 0 to the forget rate over `num_gradual` epochs.
 The mean of the two networks' logits is the prediction.
 
-Deviations: the original divides the picked samples' mean loss once more by their number, which Adam undoes but SGD
-would not; like DENEB's copy, this one does not. If nothing is left to pick, everything is (original: NaN). The first
-epoch has R = 0 (original: counts epochs from 1 and so skips the ramp's first entry); the ramp's exponent is 1. The
-optimiser and its schedule are this program's (original: Adam, whose first moment is switched at epoch 80).
-An earlier stage's loss weights change what is picked, not the trained loss, as in DENEB's copy, unless
-`weighted_loss`. The forget rate is by default the expected share of wrong labels under symmetric noise; for other noise
-give it. It defaults to a ramp of five epochs (paper: ten of 200), for shorter runs.
-The paper trains a final model only. As a selector this passes on the samples that, after training, are among the share
-1 - forget rate with the smallest cross entropy of both networks.
+Deviations from the original:
+
+- It divides the picked samples' mean loss once more by their number, which Adam undoes but SGD would not; like DENEB's
+  copy, this one does not. If nothing is left to pick, everything is (original: NaN).
+- The first epoch has R = 0 (original: counts epochs from 1 and so skips the ramp's first entry); the ramp's exponent is
+  1, and it takes five epochs (paper: ten of 200), for shorter runs.
+- The optimiser and its schedule are this program's (original: Adam, whose first moment is switched at epoch 80).
+- An earlier stage's loss weights, which the paper does not have, scale the trained loss, and samples are picked by the
+  plain one. In DENEB's copy, and with `rank_by` weighted, it is the other way round: samples with a large weight then
+  have large losses and are left out, although the earlier stage calls them important.
+- The forget rate is by default the expected share of wrong labels under symmetric noise; for other noise give it.
+- The paper trains a final model only. As a selector this passes on the samples that, after training, are among the
+  share 1 - forget rate with the smallest cross entropy of both networks.
 """
 
 from algorithms.base import method

@@ -8,12 +8,16 @@ passed on). Then a batch's candidates are the samples whose predicted classes di
 floor((1 - R) n) of these n with its smallest cross entropy, or all if that is none, and the other is trained on them.
 If the networks agree on the whole batch, both train on all of it in the first 5000 updates, later on nothing.
 
-Deviations from the authors' code: cross entropy of logits, not of softmax outputs (theirs applies softmax twice), and
-one division by the number of picks (theirs: two), both as in DENEB's copy. An update's number counts all updates
-(theirs: epoch times batch number). Candidates are not lost to the filter by which theirs drops the training sample
-number 0. R stays at the forget rate, as in their code. Everything that coteaching.py says about loss weights, the
-optimiser and the ramp. The default warm-up of five epochs is theirs for CIFAR-100 (MNIST 0, CIFAR-10 20 of 200), so
-that disagreement also has its say in short runs.
+R stays at the forget rate, as in the authors' code. Deviations from it:
+
+- Cross entropy of logits, not of softmax outputs (theirs applies softmax twice), and one division by the number of
+  picks (theirs: two), both as in DENEB's copy.
+- An update's number counts all updates (theirs: epoch times batch number).
+- The training sample number 0 can be a candidate like any other (theirs drops it).
+- All that coteaching.py says about loss weights, the optimiser and the ramp.
+- The default warm-up of five epochs is theirs for CIFAR-100 (MNIST 0, CIFAR-10 20 of 200), so that disagreement also
+  has its say in short runs.
+
 The candidates are masked, not gathered, so that a step waits for no count from the GPU; the result is the same.
 """
 

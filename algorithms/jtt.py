@@ -8,12 +8,18 @@ Finn. "Just Train Twice: Improving Group Robustness without Training Group Infor
 2. A fresh model is trained on all samples and `lbd_up` more copies of each one in E: the second stage.
 Mislabelled samples are errors as well until they are memorised, so that JTT raises their share too.
 
-Deviations: a sample in E counts 1 + lbd_up times, as in the authors' code (in the paper lbd_up times). An epoch draws N
-samples with these odds, with replacement, as DENEB's does; the enlarged set itself would make it N + lbd_up |E| long.
-E comes from one pass over the plain images after the last epoch, as the paper describes it; `online` collects the
-predictions made while training in the last epoch, as the authors' code does. The paper chooses among epochs by
-validation accuracy of the worst group, which needs group labels; here there are none. lbd_up has no default in
-DENEB's code; 30 is the smallest value it searches.
+Deviations:
+
+- A sample in E counts 1 + lbd_up times, as in the authors' code (in the paper lbd_up times). Their factor of -1, which
+  stands for floor((N - |E|) / |E|) - 1 and so makes E about as heavy as the rest, is left out.
+- An epoch draws N samples with these odds, with replacement, as DENEB's does. The enlarged set of the authors makes it
+  N + lbd_up |E| long, so that their numbers of epochs mean more updates than the same numbers here.
+- E comes from one pass over the plain images after the last epoch, as the paper describes it. `online` takes the
+  predictions made while training in the last epoch, as the authors' code does; but a sample of the last, smaller batch,
+  which is dropped, keeps the prediction of an earlier epoch, or counts as right if it was never in another batch.
+- The paper chooses among epochs by validation accuracy of the worst group, which needs group labels; here there are
+  none.
+- lbd_up has no default in DENEB's code; 30 is the smallest value it searches.
 """
 
 from dataclasses import dataclass, replace
@@ -43,7 +49,12 @@ class Jtt(Method):
             0, search=[10, 20, 50, 100], low=0, help="epochs of the identification model; 0: as many as --epochs says"
         )
         lbd_up: int = hparam(
-            30, search=[30, 60, 100], low=0, after_training=True, help="how many more times an error counts"
+            30,
+            search=[30, 60, 100],
+            low=0,
+            after_training=True,
+            help="how many more times an error counts; an epoch "
+            "has N draws whatever it is (the authors': N + lbd_up x errors), so their --epochs do not carry over",
         )
         online: bool = hparam(
             False, after_training=True, help="errors made while training in the last epoch, rather than after it"

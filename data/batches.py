@@ -120,6 +120,7 @@ def weighted_draws(probabilities: Tensor, count: int, generator: torch.Generator
 def inverse_cdf(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """The authors' rule, min(#{j: r > cumsum_j}, N-1) for each r of `uniform` (float64, in [0, 1]), in O(log N) a draw.
 
+    The sums are divided by the last one, which rounding may leave a little off 1, so that every sample has its share.
     r = 0 is taken as the smallest positive number, so that a sample of probability zero is never drawn.
     """
     cumulative = probabilities.cumsum(0)

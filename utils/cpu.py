@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from utils.distributed import local_world
 
@@ -14,9 +15,13 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 def use_threads(count: int | None) -> int:
     """Sets the number of computing threads and returns it; by default two at most: small networks gain from no more.
 
-    Processes of torchrun divide the cores among them.
+    It holds for torch and for the libraries that compute for NumPy, SciPy and scikit-learn, those that are loaded and
+    those that read the variable when they are. Processes of torchrun divide the cores among them.
     """
-    torch.set_num_threads(count or max(1, min(2, (os.cpu_count() or 1) // local_world())))
+    count = count or max(1, min(2, (os.cpu_count() or 1) // local_world()))
+    torch.set_num_threads(count)
+    threadpool_limits(count)
+    os.environ["OMP_NUM_THREADS"] = str(count)
     return torch.get_num_threads()
 
 

@@ -374,7 +374,11 @@ def pick_device(gpu: str | None) -> torch.device:
 
 
 def _set_up_gpu(deterministic: bool) -> None:
-    """Fast or repeatable; comes before the first use of the GPU, for cuBLAS reads its variable when it starts."""
+    """Fast or repeatable, and float32 without TensorFloat-32, which cuDNN's convolutions would use by default.
+
+    Comes before the first use of the GPU, for cuBLAS reads its variable when it starts.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = not deterministic
     torch.use_deterministic_algorithms(deterministic)
     if deterministic:

@@ -75,8 +75,11 @@ class SmallLossExchange(TwoNetworks):
         num_gradual: int = hparam(
             5, search=[1, 5, 10, 20], low=0, help="epochs over which the share left out grows from 0"
         )
-        weighted_loss: bool = hparam(
-            False, help="an earlier stage's weights scale the trained loss too, not only the one samples are picked by"
+        rank_by: str = hparam(
+            "plain",
+            choices=("plain", "weighted"),
+            help="of losses under an earlier stage's weights, plain: picks by the loss, trains on the weighted one; "
+            "weighted: picks by the weighted loss, trains on the plain one, as the DENEB authors' code does",
         )
 
     def begin_epoch(self, epoch: int) -> None:
@@ -89,10 +92,10 @@ class SmallLossExchange(TwoNetworks):
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         first, second = (network(batch.images) for network in self.networks)
-        losses = [F.cross_entropy(logits, batch.labels, reduction="none") for logits in (first, second)]
-        weighted = losses if batch.weights is None else [batch.weights * loss for loss in losses]
-        picks = self.picks(weighted, first.argmax(1) != second.argmax(1))
-        trained = weighted if self.hparams.weighted_loss else losses
+        plain = [F.cross_entropy(logits, batch.labels, reduction="none") for logits in (first, second)]
+        weighted = plain if batch.weights is None else [batch.weights * loss for loss in plain]
+        ranked, trained = (plain, weighted) if self.hparams.rank_by == "plain" else (weighted, plain)
+        picks = self.picks(ranked, first.argmax(1) != second.argmax(1))
         exchanged = [(pick * loss).sum() for pick, loss in zip(reversed(picks), trained, strict=True)]
         for optimizer, loss in zip(self.optimizers, exchanged, strict=True):
             self.update(optimizer, loss)

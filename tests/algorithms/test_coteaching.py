@@ -93,24 +93,38 @@ def test_keeps_what_both_networks_find_easy(make):
     assert set(kept.tolist()) == set((score < 72 / size).nonzero().flatten().tolist())
 
 
-@pytest.mark.parametrize("trained_too", [False, True])
-def test_weights_change_what_is_picked_and_on_demand_the_loss(make, trained_too):
-    """Doubled weights pick the same samples, and double the loss only if it is weighted."""
-    losses = []
-    for weight in (1, 2):
-        weights = torch.full((96,), float(weight))
-        method = make("coteaching", weights=weights, weighted_loss=trained_too, forget_rate=0.5, num_gradual=0)
+STEEP = torch.tensor([4.0, 1, 1, 1])
+"""Weights of an earlier stage, under which the first of four samples has the largest weighted loss."""
+
+
+@pytest.mark.parametrize(
+    ("rank_by", "picked", "factors"), [("plain", [0, 1], [4.0, 1.0]), ("weighted", [1, 2], [1.0, 1.0])]
+)
+@pytest.mark.parametrize("name", ["coteaching", "coteaching+"])
+def test_weights_scale_the_trained_loss_and_only_by_name_the_ranked_one(make, name, rank_by, picked, factors):
+    """Losses of .5, .6, .7, .8 for both networks, of which half are kept: by hand."""
+    method = make(name, weights=STEEP.repeat(24), rank_by=rank_by, forget_rate=0.5, num_gradual=0)
+    method.begin_epoch(0)
+    losses = torch.tensor([0.5, 0.6, 0.7, 0.8])
+    likelihood = (-losses).exp()
+    labels = method.task.train.labels[:4]
+    logits = ((1 - likelihood) / 9).log().unsqueeze(1).repeat(1, 10)
+    logits[torch.arange(4), labels] = likelihood.log()
+    trained = []
+    with (
+        patch.object(type(method), "networks", [lambda images: logits] * 2),
+        patch.object(method, "update", lambda optimizer, loss: trained.append(loss)),
+    ):
+        method.step(method.task.batch(torch.arange(4)))
+    wanted = sum(factor * float(losses[k]) for k, factor in zip(picked, factors, strict=True)) / 2
+    assert [float(loss) for loss in trained] == pytest.approx([wanted, wanted])
+
+
+def test_without_weights_the_ranking_makes_no_difference(make):
+    steps = []
+    for rank_by in ("plain", "weighted"):
+        method = make("coteaching", rank_by=rank_by, forget_rate=0.5, num_gradual=0)
         method.begin_epoch(0)
         torch.manual_seed(0)
-        losses.append(method.step(method.task.batch(torch.arange(32)))[0])
-    assert losses[1] == losses[0] * (2 if trained_too else 1)
-
-
-def test_weights_rank(make):
-    method = make("coteaching", weights=torch.arange(96.0), forget_rate=0.5, num_gradual=0)
-    method.begin_epoch(0)
-    with patch.object(method, "picks", wraps=method.picks) as picks:
-        method.step(method.task.batch(torch.tensor([0, 1, 2, 3])))
-    for losses in picks.call_args.args[0]:
-        assert losses[0] == 0
-        assert losses[1:].all()
+        steps.append(method.step(method.task.batch(torch.arange(32)))[0])
+    assert steps[0] == steps[1]

@@ -1,5 +1,7 @@
 """JTT: the authors' numbers, which errors count, and how long the first model trains."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -43,6 +45,17 @@ def test_online_errors_are_those_made_while_training(make):
     method.step(method.task.batch(torch.arange(10)))  # seen again: the later prediction counts
     wrong[:10] = method.task.train.labels[:10] != 4
     assert torch.equal(method.select()[1][:20], wrong[:20].double())
+
+
+def test_online_the_last_smaller_batch_keeps_the_prediction_of_an_earlier_epoch(make, train, tmp_path, settings):
+    method = make("jtt", {"settings": replace(settings, batch_size=40, epochs=1)}, online=True)
+    served = []
+    step = method.step
+    method.step = lambda batch: served.append(batch.index) or step(batch)
+    train(method, tmp_path / "checkpoint.pt")
+    dropped = torch.ones(96, dtype=torch.bool).index_fill_(0, torch.cat(served), False)
+    assert dropped.sum() == 16
+    assert not method.select()[1][dropped].any()
 
 
 def config(*flags):

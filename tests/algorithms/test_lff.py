@@ -58,6 +58,18 @@ def test_samples_that_the_biased_network_fails_on_weigh_most():
     assert weights.everywhere().tolist() == pytest.approx([0, 0.5], abs=1e-3)
 
 
+def test_the_form_of_the_paper_has_a_gradient_that_is_not_scaled_by_q():
+    """Of the biased network's; the other one's is the same."""
+    labels, gradients = torch.tensor([0, 1, 1]), []
+    for form in ("scaled", "lq"):
+        weights = FailureWeights(labels, 2, 0.7, torch.float64)
+        logits = [torch.tensor([[1.0, 0], [2, 1], [0, 3]], dtype=torch.float64, requires_grad=True) for _ in range(2)]
+        lff_losses(*logits, batch_of(torch.arange(3), labels), weights, 0.6, form).sum().backward()
+        gradients.append([each.grad for each in logits])
+    torch.testing.assert_close(gradients[0][0], 0.6 * gradients[1][0])
+    assert torch.equal(gradients[0][1], gradients[1][1])
+
+
 def test_passes_on_the_weights_of_its_tables(make):
     method = make("lff")
     method.step(method.task.batch(torch.arange(50)))

@@ -78,6 +78,15 @@ def test_auto_is_float32_on_a_cpu(config):
     assert config("--amp", "auto").arguments() == config().arguments()
 
 
+def test_on_a_gpu_float32_is_float32(config, monkeypatch):
+    monkeypatch.setattr("algorithms.command.arguments.pick_device", lambda gpu: torch.device("cuda:0"))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    config("--alg", "vanilla")
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_defaults_leave_no_trace_in_what_names_a_run(config):
     names = config("--alg", "vanilla").arguments().keys()
     assert not {"amp", "compile"} & names
