@@ -73,7 +73,7 @@ def train(config: RunConfig) -> dict:
         print(f"  {stage.method}: {assignments(asdict(stage.hparams) | asdict(stage.settings))}")
     result = run(config)
     for stage in result["stages"][:-1]:
-        print(f"\nshare of each group, in %\n{mass_table(stage)}")
+        print(f"\nshare of each group in %, and how many images its draws are worth\n{mass_table(stage)}")
     print(
         f"\n{result_table(result)}\n"
         f"{result['seconds']:.0f} s, {result['peak_memory_bytes'] / 1e6:.0f} MB; {config.folder}"

@@ -54,6 +54,12 @@ def auroc(score: np.ndarray, positive: np.ndarray, among: np.ndarray) -> float |
     return float(roc_auc_score(truth, score[among])) if truth.any() and not truth.all() else None
 
 
+def effective_number(weights: np.ndarray) -> float:
+    """(sum w)^2 / sum w^2 of weights [N] (Kish 1965): how many equally weighted samples they are worth."""
+    total = weights.sum()
+    return float(1 / np.square(weights / total).sum()) if total > 0 else 0.0
+
+
 def selection_quality(probability: np.ndarray, score: np.ndarray, group: np.ndarray) -> dict[str, Any]:
     """How a selection treats the four groups.
 
@@ -63,14 +69,16 @@ def selection_quality(probability: np.ndarray, score: np.ndarray, group: np.ndar
         group: position in `GROUPS`, [N], -1 where unknown.
 
     Returns:
-        probability mass and share of samples per group (None where no sample's group is known), and the AUROC of the
-        score for conflicting against aligned among clean samples and for noisy against clean.
+        probability mass, share of samples and effective number of samples per group (None where no sample's group is
+        known), and the AUROC of the score for conflicting against aligned among clean samples and for noisy against
+        clean.
     """
     known, noisy, conflicting = group >= 0, group >= 2, group % 2 == 1
     groups = list(enumerate(GROUPS)) if known.any() else []
     nothing = dict.fromkeys(GROUPS)
     return {
         "mass": nothing | {name: float(probability[group == g].sum()) for g, name in groups},
+        "effective": nothing | {name: effective_number(probability[group == g]) for g, name in groups},
         "share": nothing | {name: float((group == g).mean()) for g, name in groups},
         "auroc_conflicting": auroc(score, conflicting, known & ~noisy),
         "auroc_noisy": auroc(score, noisy, known),

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from utils.metrics import GROUPS, auroc, fraction, group_accuracies, group_counts, group_index, selection_quality
+from utils.metrics import (
+    GROUPS,
+    auroc,
+    effective_number,
+    fraction,
+    group_accuracies,
+    group_counts,
+    group_index,
+    selection_quality,
+)
 
 
 def accuracies(predicted, true, bias, classes=3):
@@ -75,6 +84,8 @@ def test_selection_quality_by_hand():
     quality = selection_quality(probability, SCORE, np.array([0, 1, 0, 1, 2, 3]))
     assert quality["mass"] == pytest.approx(dict(zip(GROUPS, (0.4, 0.4, 0.1, 0.1), strict=True)))
     assert quality["share"] == pytest.approx(dict(zip(GROUPS, (2 / 6, 2 / 6, 1 / 6, 1 / 6), strict=True)))
+    effective = (0.16 / 0.10, 0.16 / 0.08, 1, 1)
+    assert quality["effective"] == pytest.approx(dict(zip(GROUPS, effective, strict=True)))
     assert quality["auroc_conflicting"] == 0.75  # among the clean: 3 of the 4 pairs are in order
     assert quality["auroc_noisy"] == 1
 
@@ -84,6 +95,12 @@ def test_selection_quality_leaves_unknown_samples_out():
     assert sum(quality["mass"].values()) == pytest.approx(1 / 3)
     assert quality["auroc_conflicting"] == 1
     assert quality["auroc_noisy"] is None
+
+
+def test_effective_number_of_images():
+    assert effective_number(np.full(7, 0.3)) == pytest.approx(7)
+    assert effective_number(np.array([1e-200, 0, 0])) == 1
+    assert effective_number(np.zeros(3)) == effective_number(np.zeros(0)) == 0
 
 
 @pytest.mark.parametrize("positive", [True, False])
@@ -105,7 +122,7 @@ def test_samples_without_a_true_label_count_nowhere():
 
 def test_the_quality_of_a_selection_is_missing_where_no_group_is_known():
     quality = selection_quality(np.full(6, 1 / 6), SCORE, np.full(6, -1))
-    assert quality["mass"] == quality["share"] == dict.fromkeys(GROUPS)
+    assert quality["mass"] == quality["share"] == quality["effective"] == dict.fromkeys(GROUPS)
     assert quality["auroc_conflicting"] is quality["auroc_noisy"] is None
 
 

@@ -196,7 +196,7 @@ def compared(title: str, noun: str, runs: list[Run]) -> list[Sweep]:
 
 
 def selections(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For every selector, its groups with the mean over seeds of their share of the images and of the draws."""
+    """For every selector, its groups: means over seeds of their share of images and of draws, and their worth."""
     selections = []
     for position, stage in enumerate(results[0]["stages"] if results else []):
         if "mass" not in stage:
@@ -211,6 +211,8 @@ def selections(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
             known = bool(share and mass)
             factor = statistics.mean(mass) / statistics.mean(share) if known and any(share) else None
             cells = [Estimate(tuple(values)) if known else "n/a" for values in (share, mass)]
-            groups.append({"group": group, "cells": cells, "factor": factor})
+            counts = [result["stages"][position].get("effective", {}).get(group) for result in results]
+            worth = None if None in counts else statistics.mean(counts)
+            groups.append({"group": group, "cells": cells, "factor": factor, "worth": worth})
         selections.append({"method": stage["method"], "groups": groups})
     return selections

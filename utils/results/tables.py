@@ -37,15 +37,19 @@ def chosen_on_test_data(result: dict[str, Any]) -> bool:
 
 
 def mass_table(stage: dict[str, Any]) -> str:
-    """What a selector made of the four groups: their share of the images and their share of the draws, in percent."""
-    groups = list(stage["mass"])
-    return "\n".join(
-        [
-            f"{stage['method']:>13} " + "".join(f"{group:>19}" for group in groups),
-            f"{'images':>13} " + "".join(f"{percent(stage['share'][group], 2):>19}" for group in groups),
-            f"{'draws':>13} " + "".join(f"{percent(stage['mass'][group], 2):>19}" for group in groups),
-        ]
-    )
+    """What a selector made of the four groups: their share of the images and of the draws, in percent.
+
+    Below, how many images its draws are worth; runs from before there was such a number have none.
+    """
+    rows = [
+        (stage["method"], list(stage["mass"])),
+        ("images", [percent(share, 2) for share in stage["share"].values()]),
+        ("draws", [percent(mass, 2) for mass in stage["mass"].values()]),
+    ]
+    if "effective" in stage:
+        counts = stage["effective"].values()
+        rows.append(("worth", ["n/a" if count is None else f"{count:.0f} images" for count in counts]))
+    return "\n".join(f"{name:>13} " + "".join(f"{cell:>19}" for cell in cells) for name, cells in rows)
 
 
 def mean_and_deviation(values: list[float | None]) -> str:

@@ -27,6 +27,8 @@ SHARE, MASS = (
     dict(zip(GROUPS, (0.4, 0.5, 0.04, 0.06), strict=True)),
 )
 
+WORTH = dict(zip(GROUPS, (700.0, 86.4, 12.0, 3.0), strict=True))
+
 
 def result_of(accuracy, seconds=30.0, best_by="valid_accuracy", **changed):
     scores = dict.fromkeys(("test_accuracy", "test_aligned", "test_conflicting", "test_worst_group"), accuracy)
@@ -38,7 +40,7 @@ def result_of(accuracy, seconds=30.0, best_by="valid_accuracy", **changed):
         "best_by": best_by,
         "data": DATA,
         "presets": [],
-        "stages": [{**stage, "method": "deneb", "share": SHARE, "mass": MASS}, stage],
+        "stages": [{**stage, "method": "deneb", "share": SHARE, "mass": MASS, "effective": WORTH}, stage],
         "seconds": seconds + 5,
         "peak_memory_bytes": 2e8,
     }
@@ -200,7 +202,7 @@ def test_links_lead_to_files_of_the_report(report):
 
 def test_a_page_tells_what_is_sampled_and_which_labels_are_suspicious(report):
     mine = Rows(page(report, "gce on toy"))
-    assert mine.row(GROUPS[1]) == ["10.00±0.00", "", "50.00±0.00", "", "\u00d75.00"]
+    assert mine.row(GROUPS[1]) == ["10.00±0.00", "", "50.00±0.00", "", "\u00d75.00", "86"]
     suspicious = [row for row in mine.rows if row[-1].endswith(".png")]
     assert suspicious == [
         ["3", "0.01", "dog", "cat", "unknown", "unknown", "<b>.png"],

@@ -69,6 +69,8 @@ def test_the_table_of_a_selection():
     assert cells(head) == ["deneb", "a", "b"]
     assert cells(images) == ["images", "90.00", "10.00"]
     assert cells(draws) == ["draws", "25.00", "75.00"]
+    *_, worth = mass_table(stage | {"effective": {"a": 12.4, "b": None}}).splitlines()
+    assert cells(worth) == ["worth", "12", "images", "n/a"]
 
 
 def read_rows(path):
