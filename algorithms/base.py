@@ -27,14 +27,28 @@ def hparam(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
+    word: str | None = None,
     after_training: bool = False,
 ):
     """Declares a hyper-parameter: its default, what it is, its search space and its bounds (both inclusive) or choices.
 
-    `after_training` says that a selector uses it in `select` only, so that values of it can share one trained selector.
+    `word` may stand in place of a number. `after_training` says that a selector uses it in `select` only, so that
+    values of it can share one trained selector.
     """
     about = {"help": help, "search": search or [default], "low": low, "high": high, "choices": choices}
-    return field(default=default, metadata={**about, "after_training": after_training})
+    return field(default=default, metadata={**about, "word": word, "after_training": after_training})
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A hyper-parameter that a selector read off the training data.
+
+    curve: what it was read off, columns of equal length: of the hyper-parameter under its name, then of others.
+    """
+
+    name: str
+    value: float
+    curve: dict[str, list[float]]
 
 
 class Method(nn.Module):
@@ -126,6 +140,10 @@ class Method(nn.Module):
             and what the samples are ranked by, float64 [N].
         """
         raise NotImplementedError(f"{self.name} is not a selector")
+
+    def chosen(self) -> Chosen | None:
+        """For a selector, called where `select` is: the hyper-parameter that it chose from the data, if any."""
+        return None
 
     def diagnostics(self) -> dict[str, Tensor]:
         """After the last epoch, in evaluation mode: columns of `samples.csv` that it fills for its samples, [N] each.

@@ -10,6 +10,8 @@ Noisy Labels." AAAI 2023, arXiv:2212.01189.
    `tau`. It never looks at the label, so mislabelled aligned images stay as rare as other aligned ones.
    For comparison `score` puts in its place, at the same temperature, the cross entropy of the given label or the norm
    of its gradient, |softmax(z / tau) - onehot(y)|; both look at the label.
+   `tau` auto is ours (docs/beyond_deneb.md): of temperatures whose draws are worth ten images a class at least, the one
+   under whose draws the given label tells least about the model's prediction, in mutual information.
 3. A fresh model is trained by any other method on batches drawn so, with replacement: the second stage.
 
 The gradient is that with respect to the logits, so that all three scores are functions of the same output and differ
@@ -28,10 +30,17 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from algorithms.base import hparam, method
+from algorithms.base import Chosen, hparam, method
+from algorithms.parts.cue import label_cue_information
 from algorithms.parts.losses import head_gradient_norms, prediction_entropy
 from algorithms.parts.prejudice import PrejudiceModel
 from data.batches import as_probabilities
+from utils.metrics import effective_number
+
+TEMPERATURES = [2 ** (k / 4) for k in range(-8, 9)]
+"""What `tau` auto chooses from."""
+LEAST_PER_CLASS = 10
+"""Images that draws have to be worth for it, by class: below that a few images decide, whatever they tell."""
 
 
 @method("deneb")
@@ -42,12 +51,13 @@ class Deneb(PrejudiceModel):
 
     @dataclass(frozen=True)
     class Hparams(PrejudiceModel.Hparams):
-        tau: float = hparam(
+        tau: float | str = hparam(
             1.0,
             search=[0.5, 1, 5, 10, 20],
             low=1e-3,
+            word="auto",
             after_training=True,
-            help="temperature of the entropy; lower sharpens",
+            help="temperature of the entropy; lower sharpens; auto: where given label and prediction are least related",
         )
         score: str = hparam(
             "entropy",
@@ -58,8 +68,34 @@ class Deneb(PrejudiceModel):
 
     def select(self) -> tuple[Tensor, Tensor]:
         logits = self.task.over_train(self.predict).double()
-        score = sampling_score(self.hparams.score, logits, self.task.train.labels.cpu(), self.hparams.tau)
+        score = sampling_score(self.hparams.score, logits, self.task.train.labels.cpu(), self.temperature(logits))
         return as_probabilities(score), score
+
+    def chosen(self) -> Chosen | None:
+        if self.hparams.tau != "auto":
+            return None
+        logits = self.task.over_train(self.predict).double()
+        return least_informative(self.hparams.score, logits, self.task.train.labels.cpu())
+
+    def temperature(self, logits: Tensor) -> float:
+        if self.hparams.tau != "auto":
+            return self.hparams.tau
+        return least_informative(self.hparams.score, logits, self.task.train.labels.cpu()).value
+
+
+def least_informative(kind: str, logits: Tensor, labels: Tensor) -> Chosen:
+    """The temperature whose draws tell least of the cue by the given label, and the curve; see `tau` auto above.
+
+    Where none is worth ten images a class, the one that is worth most.
+    """
+    cue, classes = logits.argmax(1), logits.shape[1]
+    draws = [as_probabilities(sampling_score(kind, logits, labels, tau)) for tau in TEMPERATURES]
+    information = [label_cue_information(probabilities, labels, cue, classes) for probabilities in draws]
+    effective = [effective_number(probabilities.numpy()) for probabilities in draws]
+    allowed = [k for k, worth in enumerate(effective) if worth >= min(LEAST_PER_CLASS * classes, max(effective))]
+    best = min(allowed, key=information.__getitem__)
+    curve = {"tau": list(TEMPERATURES), "mutual_information": information, "effective_images": effective}
+    return Chosen("tau", TEMPERATURES[best], curve)
 
 
 def sampling_score(kind: str, logits: Tensor, labels: Tensor, tau: float) -> Tensor:

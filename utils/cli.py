@@ -55,14 +55,23 @@ class _Help(argparse.HelpFormatter):
         return text if plain else f"{text} (default: %(default)s)"
 
 
-def number(kind: type, low: float | None = None, high: float | None = None, above: float | None = None) -> Callable:
-    """A type for `add_argument`: a finite int or float in [low, high] and greater than `above`."""
+def number(
+    kind: type,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    word: str | None = None,
+) -> Callable:
+    """A type for `add_argument`: a finite int or float in [low, high] and greater than `above`; or the `word`."""
     bounds = [f"at least {low:g}"] if low is not None else []
     bounds += [f"more than {above:g}"] if above is not None else []
     bounds += [f"at most {high:g}"] if high is not None else []
     wanted = " ".join(["a whole number" if kind is int else "a number", " and ".join(bounds)]).strip()
+    wanted += f", or {word}" if word else ""
 
     def parse(text: str) -> Any:
+        if word is not None and text == word:
+            return word
         try:
             value = kind(text)
         except ValueError:
@@ -106,8 +115,9 @@ def flag_of(declared: dataclasses.Field) -> dict[str, Any]:
     """
     about, kind = declared.metadata, type(declared.default)
     types = {bool: truth, str: str}
+    numeric = number(kind, low=about["low"], high=about["high"], word=about.get("word"))
     return {
-        "type": types[kind] if kind in types else number(kind, low=about["low"], high=about["high"]),
+        "type": types.get(kind, numeric),
         "choices": about["choices"],
         "help": about["help"] if declared.default == "" else f"{about['help']} (default: {declared.default})",
         "default": argparse.SUPPRESS,

@@ -65,6 +65,16 @@ def fit_cue_model(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> C
     return CueModel(cue, conflicting, noise_matrix(cue[surer], labels[surer], rho, logits.shape[1]))
 
 
+def label_cue_information(draws: Tensor, labels: Tensor, cue: Tensor, classes: int) -> float:
+    """Mutual information in nats of given label and cue (both int64 [N]) under sampling probabilities float64 [N].
+
+    0 where the cue says nothing of the label, as in an unbiased set; it looks at no true label.
+    """
+    joint = torch.zeros(classes**2, dtype=torch.float64).index_add_(0, labels * classes + cue, draws).view(classes, -1)
+    independent = joint.sum(1, keepdim=True) * joint.sum(0)
+    return float(torch.special.xlogy(joint, joint / independent.clamp_min(1e-300)).sum())
+
+
 def noise_matrix(true: Tensor, given: Tensor, rate: float, classes: int) -> Tensor:
     """P(given | true) from pairs of labels (int64 [K]), shrunk towards symmetric noise of `rate`: float64 [C, C]."""
     counts = torch.bincount(true * classes + given, minlength=classes**2).view(classes, classes)

@@ -59,5 +59,9 @@ class PrejudiceModel(Method):
         return {
             "prejudice_loss": losses,
             "clean_aligned_probability": torch.from_numpy(clean_probability(losses.numpy())),
-            "entropy": prediction_entropy(logits.double(), self.hparams.tau),
+            "entropy": prediction_entropy(logits.double(), self.temperature(logits.double())),
         }
+
+    def temperature(self, logits: Tensor) -> float:
+        """Of the entropy of the model's output, from its logits for the training images, float64 [N, C]."""
+        return self.hparams.tau

@@ -94,6 +94,8 @@ def save_selection(
         return
     draws, score, figures = selection.share_of_draws().numpy(), selection.score.numpy(), folder / "figures"
     plots.score_histogram(figures, score, groups)
+    if (chosen := selection.chosen) is not None:
+        plots.choice_curve(figures, chosen.name, chosen.value, chosen.curve)
     train, notes = dataset.train, dataset.annotations["train"]
     order = members.numpy()[np.argsort(-draws, kind="stable")]
     shown = {

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.base import Emission
+from algorithms.base import Chosen, Emission
 from utils.distributed import writer_only
 from utils.errors import RunError
 from utils.files import replacing
@@ -23,6 +23,7 @@ class Selection:
     score: what it ranked the samples by, float64 [N] (for DENEB the entropy).
     fingerprint: of the training images and noisy labels it was made for.
     diagnostics: further columns of `samples.csv`, [N] each (see `Method.diagnostics`).
+    chosen: a hyper-parameter that the selector read off the data.
     """
 
     kind: Emission
@@ -30,6 +31,7 @@ class Selection:
     score: Tensor
     fingerprint: str
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
+    chosen: Chosen | None = None
 
     def __post_init__(self) -> None:
         if self.kind == "kept" and len(self.values) < 2:

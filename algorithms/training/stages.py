@@ -7,13 +7,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from algorithms.base import Emission, Method, methods
+from algorithms.base import Chosen, Emission, Method, methods
 from algorithms.parts.losses import prediction_entropy
 from algorithms.task import Task
 from algorithms.training.config import RunConfig, StageConfig
@@ -89,11 +89,20 @@ def select(
     method, history, reused = trained_selector(config, stage, current.split, evaluate, overwrite, journal.on_epoch)
     selected = cue_of(method) if kind == "cue" else method.select()
     values, score = from_writer(lambda: selected)
-    diagnostics = {} if config.trial else method.diagnostics()
-    selection = Selection(kind, values, score, current.split.fingerprint(), diagnostics)
+    diagnostics, chosen = {} if config.trial else method.diagnostics(), method.chosen()
+    selection = Selection(kind, values, score, current.split.fingerprint(), diagnostics, chosen)
     quality = selection_quality(selection.share_of_draws().numpy(), score.numpy(), evaluate.groups.numpy())
+    if chosen is not None:
+        quality["chosen"] = asdict(chosen)
+        _log_choice(stage.method, chosen)
     journal.end_stage(stage, history, reused=reused, **quality)
     return selection
+
+
+def _log_choice(method: str, chosen: Chosen) -> None:
+    for row in zip(*chosen.curve.values(), strict=True):
+        log.info("%s: %s", method, ", ".join(f"{n} {v:.4g}" for n, v in zip(chosen.curve, row, strict=True)))
+    log.info("%s: %s %.4g is chosen", method, chosen.name, chosen.value)
 
 
 def cue_of(method: Method) -> tuple[Tensor, Tensor]:

@@ -6,9 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from algorithms.deneb import sampling_score
+from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.deneb import TEMPERATURES, least_informative, sampling_score
+from algorithms.parts.cue import label_cue_information
 from algorithms.parts.losses import prediction_entropy
 from algorithms.parts.mixture import keep
+from algorithms.training.pipeline import run
+from data.batches import as_probabilities
 
 LOGITS = torch.tensor([[math.log(9), 0], [0, 0], [math.log(9), 0]], dtype=torch.float64)
 LABELS = torch.tensor([0, 0, 1])
@@ -47,6 +51,42 @@ def test_probabilities_are_proportional_to_the_chosen_score(score, make, close):
     close(probabilities, rated / rated.sum())
 
 
+def test_mutual_information_by_hand(close):
+    labels, cue = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
+    close(label_cue_information(torch.full((4,), 0.25).double(), labels, cue, 2), 0.0)
+    close(label_cue_information(torch.tensor([0.5, 0, 0, 0.5]).double(), labels, cue, 3), math.log(2))
+    draws = torch.tensor([0.4, 0.1, 0.1, 0.4], dtype=torch.float64)
+    close(label_cue_information(draws, labels, cue, 2), 0.8 * math.log(1.6) + 0.2 * math.log(0.4))
+
+
+def test_tau_auto_is_least_informative_among_what_is_worth_enough_images(make):
+    method = make("deneb", tau="auto").eval()
+    chosen = method.chosen()
+    curve = list(zip(*chosen.curve.values(), strict=True))
+    assert [tau for tau, _, _ in curve] == TEMPERATURES
+    worth = [row for row in curve if row[2] >= min(100, max(row[2] for row in curve))]
+    assert chosen.value == min(worth, key=lambda row: row[1])[0]
+    by_hand = make("deneb", tau=chosen.value).eval()
+    assert by_hand.chosen() is None
+    for mine, wanted in zip(method.select(), by_hand.select(), strict=True):
+        assert torch.equal(mine, wanted)
+    assert torch.equal(method.diagnostics()["entropy"], by_hand.diagnostics()["entropy"])
+
+
+def test_tau_auto_finds_where_labels_and_cues_are_unrelated():
+    """An eighth of the images conflict; a model that is torn about them sharpens to a draw in which labels are even."""
+    labels, cue = torch.arange(800) % 2, torch.arange(800) % 2
+    conflicting = torch.arange(800) % 8 < 2
+    cue = torch.where(conflicting, 1 - cue, cue)
+    gap = torch.where(conflicting, 1.0, 4.0).double()
+    logits = torch.zeros(800, 2, dtype=torch.float64).scatter(1, cue[:, None], gap[:, None])
+    chosen = least_informative("entropy", logits, labels)
+    mass = as_probabilities(prediction_entropy(logits, chosen.value))[conflicting].sum()
+    assert 0.4 < mass < 0.6
+    information = chosen.curve["mutual_information"]
+    assert information[TEMPERATURES.index(chosen.value)] == min(information) < 0.02 < max(information)
+
+
 def test_diagnostics_are_of_the_given_labels_and_of_the_filter(make, train, tmp_path, close):
     method = make("deneb", score="loss", tau=2.0, p_threshold=0.3)
     train(method, tmp_path / "checkpoint.pt")
@@ -58,3 +98,13 @@ def test_diagnostics_are_of_the_given_labels_and_of_the_filter(make, train, tmp_
     kept = method.kept_samples()
     assert 1 < len(kept) < len(method.task.train)
     assert torch.equal(kept, keep(told["clean_aligned_probability"], 0.3))
+
+
+def test_a_run_keeps_the_temperature_and_its_curve(tmp_path):
+    flags = ["--epochs", "1", "--model", "MLP", "--log_dir", str(tmp_path), "--best_by", "valid_loss"]
+    config = resolve(parse_arguments([*flags, "--alg", "deneb_vanilla", "--tau", "auto"], "test"))
+    chosen = run(config)["stages"][0]["chosen"]
+    assert chosen["name"] == "tau"
+    assert chosen["value"] in chosen["curve"]["tau"] == TEMPERATURES
+    assert (config.folder / "figures" / "chosen_tau.png").stat().st_size > 0
+    assert f"tau {chosen['value']:.4g} is chosen" in (config.folder / "train.log").read_text()

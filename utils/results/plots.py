@@ -98,6 +98,21 @@ def score_histogram(folder: Path, score: np.ndarray, group: np.ndarray) -> None:
 
 
 @writer_only
+def choice_curve(folder: Path, name: str, value: float, curve: dict[str, list[float]]) -> None:
+    """What a selector read one of its hyper-parameters off: `chosen_NAME.png`, a panel for every other column."""
+    others = [column for column in curve if column != name]
+    figure = Figure(figsize=(4.5 * len(others), 3.5), layout="constrained")
+    for axis, column in zip(figure.subplots(1, len(others), squeeze=False)[0], others, strict=True):
+        axis.plot(curve[name], curve[column], marker=".", color="#4477aa")
+        axis.axvline(value, color="#ee6677", linewidth=1, label=f"chosen: {value:.3g}")
+        axis.set(xscale="log", xlabel=name, ylabel=column.replace("_", " "))
+        axis.set_yscale("log" if column.startswith("effective") else "linear")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    _save(figure, folder / f"chosen_{name}.png")
+
+
+@writer_only
 @names_drawn()
 def sample_sheet(
     path: Path,
