@@ -100,11 +100,12 @@ def test_diagnostics_are_of_the_given_labels_and_of_the_filter(make, train, tmp_
     assert torch.equal(kept, keep(told["clean_aligned_probability"], 0.3))
 
 
-def test_a_run_keeps_the_temperature_and_its_curve(tmp_path):
+def test_a_run_keeps_the_temperature_and_its_curve(tmp_path, caplog):
+    caplog.set_level("INFO")
     flags = ["--epochs", "1", "--model", "MLP", "--log_dir", str(tmp_path), "--best_by", "valid_loss"]
     config = resolve(parse_arguments([*flags, "--alg", "deneb_vanilla", "--tau", "auto"], "test"))
     chosen = run(config)["stages"][0]["chosen"]
     assert chosen["name"] == "tau"
     assert chosen["value"] in chosen["curve"]["tau"] == TEMPERATURES
     assert (config.folder / "figures" / "chosen_tau.png").stat().st_size > 0
-    assert f"tau {chosen['value']:.4g} is chosen" in (config.folder / "train.log").read_text()
+    assert f"tau {chosen['value']:.4g} is chosen" in caplog.text
