@@ -11,7 +11,7 @@ from algorithms.deneb import TEMPERATURES, least_informative, sampling_score
 from algorithms.parts.cue import label_cue_information
 from algorithms.parts.losses import prediction_entropy
 from algorithms.parts.mixture import keep
-from algorithms.training.pipeline import run
+from algorithms.training.run import run
 from data.batches import as_probabilities
 
 LOGITS = torch.tensor([[math.log(9), 0], [0, 0], [math.log(9), 0]], dtype=torch.float64)
