@@ -5,6 +5,11 @@ python preset_standalone.py --alg deneb --search_trial 30 --hyperopt
 
 import os
 
+if __name__ == "__main__":  # before the imports that take seconds
+    from utils.startup import begin
+
+    begin()
+
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads must not spin; read when torch starts
 
 import sys

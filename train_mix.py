@@ -6,6 +6,11 @@ torchrun --nproc_per_node=4 train_mix.py --alg deneb_gce    # over several devic
 
 import os
 
+if __name__ == "__main__":  # before the imports that take seconds
+    from utils.startup import begin
+
+    begin()
+
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads must not spin; read when torch starts
 
 import sys

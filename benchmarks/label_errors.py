@@ -69,7 +69,7 @@ def out_of_sample(config: RunConfig, dataset: Dataset, folds: int) -> np.ndarray
         method = methods[stage.method](task, stage.hparams).to(config.device)
         schedulers = [stage.settings.scheduler(optimizer) for optimizer in method.optimizers]
         for epoch in range(stage.settings.epochs):
-            train_epoch(method, epoch, f"fold {fold + 1}")
+            train_epoch(method, epoch)
             for scheduler in schedulers:
                 scheduler.step()
         judged = over_split(method.eval().predict, train.subset(torch.from_numpy(outside)), config.device)

@@ -26,7 +26,7 @@ Times = dict[str, list[float]]
 
 def epoch(method: Method, number: int = 1) -> Run:
     """The trainer's own epoch, numbered from 0."""
-    return lambda: train_epoch(method, number, "benchmark")
+    return lambda: train_epoch(method, number)
 
 
 def seconds(run: Run, clock: Callable[[], float] = time.perf_counter) -> float:

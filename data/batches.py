@@ -12,7 +12,7 @@ from torch import Tensor
 
 from data.split import Split
 from data.store import read
-from utils.errors import RunError
+from utils.errors import TrainingFailed
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -99,12 +99,12 @@ def as_probabilities(scores: Tensor) -> Tensor:
     """Non-negative scores [N], scaled to sum to one in float64; uniform where all are zero.
 
     Raises:
-        RunError: a score is not finite.
+        TrainingFailed: a score is not finite.
     """
     scores = scores.double()
     total = scores.sum()
     if not total.isfinite():
-        raise RunError("a training sample's score is not finite: the model has diverged. Lower --lr.")
+        raise TrainingFailed("a training sample's score is not finite: the model has diverged. Lower --lr.")
     return scores / total if total > 0 else torch.full_like(scores, 1 / len(scores))
 
 

@@ -3,6 +3,11 @@
 python -m data.prepare --dataset colored_mnist --bratio 0.005,0.01,0.02,0.05 --format folder --workers 2
 """
 
+if __name__ == "__main__":  # before the imports that take seconds
+    from utils.startup import begin
+
+    begin()
+
 import argparse
 import dataclasses
 import logging
@@ -18,7 +23,7 @@ from data.layouts.pt import pt_files
 from data.load import check
 from data.registry import Recipe, datasets
 from data.split import Clean, Source
-from utils.cli import Parser, declared_values, flag_of, number, run_script, show_log
+from utils.cli import Parser, any_path, declared_values, flag_of, number, run_script, show_log
 from utils.errors import UsageError
 from utils.metrics import GROUPS, group_index
 from utils.results.plots import contact_sheet
@@ -31,7 +36,7 @@ SHOWN = 6
 
 def main(argv: list[str]) -> int:
     show_log()
-    return run_script(lambda: prepare(argv), "-m data.prepare", argv, "--out", "finished files are kept")
+    return run_script(lambda: prepare(argv), "-m data.prepare", argv, "finished files are kept")
 
 
 def prepare(argv: list[str]) -> None:
@@ -55,9 +60,11 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, Recipe]:
         "--bratio", type=_ratios, help="shares of conflicting images, such as 0.005,0.01 (default: its)"
     )
     parser.add_argument("--format", choices=[*WRITERS, "none"], default="pt", help="layout to write; none: only look")
-    parser.add_argument("--data_dir", type=Path, default=Path("datasets"), help="where to read, as for training")
-    parser.add_argument("--out", type=Path, help="where to write (default: --data_dir)")
-    parser.add_argument("--workers", type=number(int, low=1), default=default_workers(), help="processes for images")
+    parser.add_argument("--data_dir", type=any_path, default=Path("datasets"), help="where to read, as for training")
+    parser.add_argument("--out", type=any_path, help="where to write (default: --data_dir)")
+    parser.add_argument(
+        "--workers", type=number(int, low=1, high=1024), default=default_workers(), help="processes for images"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace files that hold something else")
     parser.add_argument("--stats", action="store_true", help="count classes and groups, and save a contact sheet")
     parser.add_argument("--verify", action="store_true", help="only check the files in --out against their checksums")

@@ -12,7 +12,7 @@ from torchvision.models import WeightsEnum
 from models.sharded import shared_out
 from models.weights import load_published, load_weights
 from utils.errors import RunError, UsageError
-from utils.files import content_hash
+from utils.files import sha256
 from utils.registry import Registry
 
 
@@ -103,4 +103,4 @@ def build_network(
 def initial_weights(name: str, weights: Path | None) -> str | None:
     """What the network `name` starts from, by content: the file's hash or torchvision's name; None if random."""
     published = networks[name].published
-    return content_hash(weights) if weights else str(published) if published else None
+    return sha256(weights)[:12] if weights else str(published) if published else None

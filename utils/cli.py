@@ -10,14 +10,13 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
-
-import torch
+from typing import Any, NoReturn, TextIO
 
 from utils.distributed import complain, launcher
-from utils.errors import RunError, UsageError
+from utils.errors import RunError, UsageError, machine_error, system_error
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,6 +54,10 @@ class _Help(argparse.HelpFormatter):
         return text if plain else f"{text} (default: %(default)s)"
 
 
+LARGEST = {int: 2**63 - 1, float: 3.4e38}
+"""What tensors can hold: no number may be larger, whatever its own bounds."""
+
+
 def number(
     kind: type,
     low: float | None = None,
@@ -75,9 +78,12 @@ def number(
         try:
             value = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}") from None
-        inside = (low is None or value >= low) and (high is None or value <= high) and (above is None or value > above)
-        if not inside or value in (float("inf"), float("-inf")) or value != value:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {wanted}") from None
+        if not abs(value) <= LARGEST[kind]:
+            raise argparse.ArgumentTypeError(f"{text[:40]} is not {wanted}: its size is above {LARGEST[kind]:g}")
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
+        if above is not None and value <= above:
             raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
         return value
 
@@ -95,17 +101,34 @@ def truth(text: str) -> bool:
 def milestones(text: str) -> str:
     """A type for `add_argument`: one or more positive, increasing whole numbers, separated by commas."""
     parts = [part.strip() for part in text.split(",")]
-    epochs = [int(part) if part.isdecimal() else 0 for part in parts]
+    epochs = [int(part) if part.isdecimal() and len(part) < 10 else 0 for part in parts]
     if epochs[0] < 1 or any(late <= early for early, late in itertools.pairwise(epochs)):
         raise argparse.ArgumentTypeError(f"{text!r} is not an epoch such as 30 or an increasing list such as 40,80")
     return ",".join(map(str, epochs))
 
 
+def folder_name(text: str) -> str:
+    """A type for `add_argument`: a part of a folder's name, which cannot lead anywhere else."""
+    if not text.isprintable() or any(part in text for part in ("/", "\\", "..")) or len(text.encode()) > 100:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!a} cannot be part of a folder's name: wanted at most 100 bytes, without /, \\, .. and "
+            "control characters"
+        )
+    return text
+
+
+def any_path(text: str) -> Path:
+    """A type for `add_argument`: where something is or goes; ~ is the home folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; . is this folder")
+    return Path(text).expanduser()
+
+
 def existing_file(text: str) -> Path:
     """A type for `add_argument`: the path of a file that is there."""
-    if not Path(text).is_file():
+    if not any_path(text).is_file():
         raise argparse.ArgumentTypeError(f"there is no file {text!r}")
-    return Path(text)
+    return any_path(text)
 
 
 def flag_of(declared: dataclasses.Field) -> dict[str, Any]:
@@ -139,52 +162,90 @@ def command_line(script: str, argv: list[str]) -> str:
     return shlex.join([*launcher(), *script.split(), *argv])
 
 
+class Console(logging.StreamHandler):
+    """Logs to the standard output; where that cannot be written, the script ends instead of going on in the dark."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise
+
+
 def show_log(only: str = "") -> None:
     """What is logged (by loggers below `only`) goes to the standard output, and in more detail to a run's own log."""
-    console = logging.StreamHandler(sys.stdout)
+    console = Console(sys.stdout)
     console.setLevel(logging.INFO)
     console.addFilter(logging.Filter(only))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[console], force=True)
     logging.getLogger("algorithms").setLevel(logging.DEBUG)  # train.log also gets what a terminal shows as bars
 
 
-def print_anything() -> None:
-    """A terminal that lacks a character of a name is shown its escape, and nothing ends for that."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+class Output:
+    """A standard stream that takes any text, and falls silent when whoever read it has left, as `head` does."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the script's own, to its end
+        if isinstance(self.stream, io.TextIOWrapper):
+            self.stream.reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        return self._unless_broken(self.stream.write, text) or len(text)
+
+    def flush(self) -> None:
+        self._unless_broken(self.stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def _unless_broken(self, function: Callable, *arguments: str) -> Any:
+        try:
+            return function(*arguments)
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())  # Python writes what is left when it ends
+            if not isinstance(error, BrokenPipeError):
+                raise system_error(error, "cannot write to the standard output") from error
+
+
+@contextmanager
+def standard_streams() -> Iterator[None]:
+    """Within the block the standard output and error are an `Output` each."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = Output(sys.stdout), Output(sys.stderr)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within the block SIGINT and SIGTERM raise KeyboardInterrupt, in the main thread."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run_script(
-    body: Callable[[], object],
-    script: str,
-    argv: list[str],
-    place: str = "--log_dir",
-    kept: str = "every finished epoch is saved",
+    body: Callable[[], object], script: str, argv: list[str], kept: str = "every finished epoch is saved"
 ) -> int:
     """Runs what a script does and returns its exit code; what a user can run into ends in one line, not a traceback.
 
     Args:
-        place: the flag that says where it writes.
         kept: what an interrupted script leaves.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    print_anything()
-    try:
-        body()
-    except RunError as error:
-        complain(f"error: {error}")
-        return error.exit_code
-    except torch.OutOfMemoryError:
-        complain("error: the GPU's memory is full. Lower --batch_size, or use --gpu cpu.")
-        return 1
-    except BrokenPipeError:  # whoever read our output has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:  # a full disk, a folder without permission
-        complain(f"error: {error}. Free the place or choose another {place}.")
-        return 1
-    except KeyboardInterrupt:
-        complain(f"\ninterrupted; {kept}. To continue: {command_line(script, argv)}")
-        return 130
+    with standard_streams():
+        try:
+            with interruptible():
+                body()
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            complain(f"\ninterrupted; {kept}. To continue: {command_line(script, argv)}")
+            return 130
+        except Exception as error:
+            told = error if isinstance(error, RunError) else machine_error(error)
+            if told is None:
+                raise
+            complain(f"error: {told}")
+            return told.exit_code
     return 0

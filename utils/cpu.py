@@ -40,13 +40,25 @@ def keep_freed_memory() -> None:
 
 
 def available_memory() -> int:
-    """Bytes of memory that this process could still take, as far as the system tells; a container's limit counts."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Bytes of memory that this process could still take; a container's limit counts.
+
+    Where the system does not tell, as macOS and Windows, half of all memory or, without that either, a guess of 4 GB.
+    """
     try:
         lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
         free = 1024 * int(lines["MemAvailable"].split()[0])
+    except (OSError, ValueError, KeyError):
+        free = _half_of_memory()
+    try:
         group = Path("/sys/fs/cgroup")
         limit, used = ((group / f"memory.{name}").read_text() for name in ("max", "current"))
         return min(free, int(limit) - int(used))
-    except (OSError, ValueError, KeyError):  # another system, or no limit
+    except (OSError, ValueError):  # another system, or no limit
         return free
+
+
+def _half_of_memory() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, OSError, ValueError):
+        return 4 << 30

@@ -1,8 +1,11 @@
 """Files are written to a temporary name in the same folder and renamed, so a reader never sees half a file."""
 
+import errno
 import hashlib
 import json
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,25 +14,41 @@ from typing import Any
 import torch
 
 from utils.distributed import writer_only
-from utils.errors import RunError
+from utils.errors import MachineError, RunError, machine_error, system_error
 
 
 @contextmanager
 def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside `path` and moves it there once the block has succeeded.
 
-    `durable` waits until the disk has it, which takes too long for one of thousands of small files.
+    The temporary file is made anew under a name that nobody can foresee, so that no link can lie in wait for it; after
+    a kill `remove_leftovers` knows it by its name. `durable` waits until the disk has the file, which takes too long
+    for one of thousands of small ones.
+
+    Raises:
+        MachineError: the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        yield temporary
-        if durable:
-            with open(temporary, "rb") as written:
-                os.fsync(written.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(exist_ok=False)
+        try:
+            yield temporary
+            if durable:
+                with open(temporary, "rb+") as written:
+                    os.fsync(written.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise system_error(error, f"cannot write {path}") from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what killed processes left half written; to be called where no other process writes."""
+    for path in folder.glob(".*.tmp"):
+        if re.fullmatch(r"\..+\.[0-9a-f]{16}\.tmp", path.name):
+            path.unlink(missing_ok=True)
 
 
 @writer_only
@@ -46,35 +65,47 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise system_error(error, f"cannot read {path}") from error
+    except (ValueError, RecursionError) as error:
         raise RunError(f"cannot read {path}: {error}. Remove the file or choose another --run_name.") from error
 
 
 @writer_only
 def save_tensors(path: Path, value: Any) -> None:
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        torch.save(value, file)  # given a path, torch would write the temporary name into the file
+    with replacing(path) as temporary, open(temporary, "wb") as file:  # a path would be written into the file
+        try:
+            torch.save(value, file)
+        except RuntimeError as error:
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 def load_tensors(path: Path) -> Any:
     """Loads tensors and plain containers only: nothing in the file can run code."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
     except Exception as error:  # torch raises many types for damaged or foreign files
-        # torch's own words would advise to run the code in the file
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        cut_short = isinstance(error, OSError) and error.errno == errno.EINVAL
+        if not cut_short and (told := machine_error(error)):
+            raise MachineError(f"cannot read {path}: {told}") from error
+        # Torch's own words would advise to run the code that the file holds.
         raise RunError(
-            f"cannot read {path} as tensors ({reason}). The file is damaged, or holds other things than tensors and "
-            "plain containers, which are never loaded."
+            f"cannot read {path} as tensors ({type(error).__name__}). The file is damaged, or holds other things than "
+            "tensors and plain containers, which are never loaded."
         ) from error
 
 
-def content_hash(path: Path) -> str:
-    """The first 12 hex digits of the SHA-256 of a file's content."""
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, as 64 hex digits.
+
+    Raises:
+        MachineError: it cannot be read.
+    """
+    digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+            while block := file.read(1 << 20):
+                digest.update(block)
     except OSError as error:
-        raise RunError(f"cannot read {path}: {error}.") from error
+        raise system_error(error, f"cannot read {path}") from error
+    return digest.hexdigest()

@@ -2,21 +2,26 @@
 
 import logging
 import platform
-import resource
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sklearn
 import torch
 
 from utils.distributed import is_writer, launcher, world
-from utils.errors import RunError
+from utils.errors import RunError, system_error
+
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -27,7 +32,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "scikit-learn": sklearn.__version__,
+        "scikit-learn": version("scikit-learn"),
         "platform": platform.platform(),
         "device": f"{device}, {device_name(device)}",
         "threads": torch.get_num_threads(),
@@ -54,12 +59,31 @@ def _git_revision() -> str | None:
         return None
 
 
-def peak_memory(device: torch.device) -> int:
-    """In bytes: of the device if it is a GPU, else of this process."""
+def peak_memory(device: torch.device) -> int | None:
+    """In bytes: of the device if it is a GPU, else of this process; None where the system does not tell (Windows)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if resource is None:
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+class _LogFile(WatchedFileHandler):
+    """The end of a file, made anew if it was removed; where it cannot be written the run ends, as for other files."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise system_error(error, f"cannot write {path}") from error
+        self.path = path
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            raise system_error(error, f"cannot write {self.path}") from error
+        raise
 
 
 @contextmanager
@@ -68,7 +92,7 @@ def log_file(path: Path) -> Iterator[None]:
     if not is_writer():
         yield
         return
-    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler = _LogFile(path)
     handler.setFormatter(logging.Formatter("(%(asctime)s): %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

@@ -10,8 +10,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from utils.distributed import from_writer, writer_only
-from utils.errors import RunError
-from utils.files import read_json, write_json, write_text
+from utils.errors import MachineError, RunError, system_error
+from utils.files import read_json, remove_leftovers, write_json, write_text
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoint = path / "checkpoint.pt"
+        self._lock_file: tuple[int, int] | None = None
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -39,13 +40,15 @@ class RunFolder:
             RunError: another process holds it and `wait` is false, or the folder cannot be made.
         """
         lock = FileLock(self / ".lock")
-        from_writer(self._acquire, lock, wait)
+        self._lock_file = from_writer(self._acquire, lock, wait)
         try:
             yield
         finally:
+            self._lock_file = None
             lock.release()
 
-    def _acquire(self, lock: FileLock, wait: bool) -> None:
+    def _acquire(self, lock: FileLock, wait: bool) -> tuple[int, int]:
+        """Returns device and number of the lock's file, and clears away what killed processes left."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             try:
@@ -57,8 +60,26 @@ class RunFolder:
                     ) from None
                 log.info("waiting for another process that trains %s", self.path)
                 lock.acquire()
+            for folder in (self.path, self / "figures"):
+                remove_leftovers(folder)
+            if (self / "result.json").exists():  # a kill came between the two
+                self.checkpoint.unlink(missing_ok=True)
+            there = (self / ".lock").stat()
+            return there.st_dev, there.st_ino
         except OSError as error:
-            raise RunError(f"cannot write to {self.path}: {error}. Choose another --log_dir.") from error
+            told = system_error(error, f"cannot write to {self.path}")
+            raise MachineError(f"{told} --log_dir chooses another place.") from error
+
+    def check(self) -> None:
+        """Checks that nobody has removed the folder while it was locked.
+
+        Raises:
+            MachineError: it is gone, or another one.
+        """
+        files = self / ".lock", self / "config.json"
+        there = files[0].stat() if all(file.exists() for file in files) else None
+        if self._lock_file and (there is None or (there.st_dev, there.st_ino) != self._lock_file):
+            raise MachineError(f"{self.path} was removed while this run was training in it. Start the command again.")
 
     def start(self, arguments: dict[str, Any], overwrite: bool) -> dict[str, Any] | None:
         """Makes the folder this run's. Returns the result if the run is finished already, else None.
@@ -95,11 +116,13 @@ class RunFolder:
             file.unlink()
 
     def write_metrics(self, records: list[dict[str, Any]]) -> None:
+        from_writer(self.check)
         write_text(self / "metrics.jsonl", "".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
 
     @writer_only
     def finish(self, result: dict[str, Any]) -> None:
         """Writes the result, which marks the run done, and removes the checkpoint."""
+        self.check()
         write_json(self / "result.json", result)
         self.checkpoint.unlink(missing_ok=True)
 

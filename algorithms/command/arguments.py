@@ -22,10 +22,14 @@ from data.load import DataSettings
 from data.registry import Defaults, datasets
 from models.registry import networks
 from utils import distributed
-from utils.cli import Parser, declared_values, existing_file, flag_of, milestones, number, truth
+from utils.cli import Parser, any_path, declared_values, existing_file, flag_of, folder_name, milestones, number, truth
 from utils.errors import UsageError
 
 log = logging.getLogger(__name__)
+
+COUNT = number(int, low=1, high=1_000_000)
+THREADS = number(int, low=1, high=1024)
+SEED = number(int, low=0)
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "model": {"help": "network"},
@@ -34,14 +38,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "metavar": "FILE",
         "help": "state dict to start from, but for the last layer (default: torchvision's for pretrained_*, or none)",
     },
-    "epochs": {"type": number(int, low=1), "help": "epochs of each stage"},
-    "batch_size": {"type": number(int, low=2), "help": "images per step"},
+    "epochs": {"type": COUNT, "help": "epochs of each stage"},
+    "batch_size": {"type": number(int, low=2, high=1_000_000), "help": "images per step"},
     "opt": {"choices": OPTIMIZERS, "help": "optimiser"},
     "lr": {"type": number(float, above=0), "help": "learning rate"},
-    "momentum": {"type": number(float, low=0), "help": "momentum of SGD"},
+    "momentum": {"type": number(float, low=0, high=1), "help": "momentum of SGD"},
     "weight_decay": {"type": number(float, low=0), "help": "weight decay (default: 1e-3 for SGD, 0 for the others)"},
     "lr_decay": {"choices": SCHEDULES, "help": "learning-rate schedule, stepped once per epoch"},
-    "lr_decay_rate": {"type": number(float, above=0), "help": "factor of each decay"},
+    "lr_decay_rate": {"type": number(float, above=0, high=1), "help": "factor of each decay"},
     "lr_decay_opt": {"type": milestones, "help": "StepLR: decay every that many epochs; MultiStepLR: 40,80"},
     "amp": {
         "choices": (*PRECISIONS, "auto"),
@@ -100,7 +104,12 @@ def build_parser(alg: str, dataset: str, prog: str, add_more: Callable[[Parser],
 def _add_data(group: Any) -> None:
     ratio = number(float, low=0, high=1)
     group.add_argument("--dataset", default="colored_digits", help="data set")
-    group.add_argument("--data_dir", default="datasets", help="where data sets are, and where downloads go")
+    group.add_argument(
+        "--data_dir",
+        type=lambda text: str(any_path(text)),
+        default="datasets",
+        help="where data sets are, and where downloads go",
+    )
     group.add_argument("--bratio", type=ratio, help="share of conflicting training images (default: the data set's)")
     group.add_argument("--nratio", type=ratio, help="share of noisy training labels (default: the data set's)")
     group.add_argument(
@@ -124,7 +133,7 @@ def _add_data(group: Any) -> None:
     )
     group.add_argument("--clean_valid", action="store_true", help="validate on a stratified half of the test split")
     group.add_argument("--augment", help="name of the data set's transform (default: its first)")
-    group.add_argument("--num_classes", type=number(int, low=2), help="checked against the data set")
+    group.add_argument("--num_classes", type=number(int, low=2, high=1_000_000), help="checked against the data set")
 
 
 def _add_options(parser: Parser, dataset: str) -> None:
@@ -175,8 +184,8 @@ def _add_run(group: Any) -> None:
         "--preset", metavar="FILE|none", help="hyper-parameters that a search found (default: this --log_dir's own, "
         "else those in presets/, if there are any); a flag given wins",
     )  # fmt: skip
-    group.add_argument("--seed", type=number(int, low=0), default=0, help="of label noise, initialisation and order")
-    group.add_argument("--indep_run", type=number(int, low=1), default=1, help="train that many seeds, from --seed on")
+    group.add_argument("--seed", type=SEED, default=0, help="of label noise, initialisation and order")
+    group.add_argument("--indep_run", type=COUNT, default=1, help="train that many seeds, from --seed on")
     group.add_argument("--best_by", choices=CRITERIA, metavar="CRITERION",
                        help=f"what names the best epoch: {', '.join(CRITERIA)} (default: {DEFAULT}, with --clean_valid "
                        "clean_valid)")  # fmt: skip
@@ -187,15 +196,17 @@ def _add_run(group: Any) -> None:
         help="on a GPU only operations that give the same bits every time, which may be slower; a CPU always does",
     )  # fmt: skip
     group.add_argument(
-        "--threads", type=number(int, low=1), help="CPU threads of each process (default: 2, or its share of the cores)"
+        "--threads", type=THREADS, help="CPU threads of each process (default: 2, or its share of the cores)"
     )
     group.add_argument(
         "--resampling", type=truth, nargs="?", const=True, default=True, metavar="true|false",
         help="a first stage's probabilities are used to draw samples (true) or to weight their losses (false)",
     )  # fmt: skip
-    group.add_argument("--log_dir", type=Path, default=Path("log"), help="where run folders go")
-    group.add_argument("--run_name", help="tells runs apart whose data set, method, ratios and seed are the same")
-    group.add_argument("--result_dir", type=Path, help="also keep the authors' result.csv below this folder")
+    group.add_argument("--log_dir", type=any_path, default=Path("log"), help="where run folders go")
+    group.add_argument(
+        "--run_name", type=folder_name, help="tells runs apart whose data set, method, ratios and seed are the same"
+    )
+    group.add_argument("--result_dir", type=any_path, help="also keep the authors' result.csv below this folder")
     group.add_argument("--overwrite", action="store_true", help="replace a run with the same folder")
     group.add_argument("--no_figures", action="store_true", help="save no figures")
     group.add_argument("--tensorboard", action="store_true", help="log for TensorBoard (needs the package tensorboard)")

@@ -12,14 +12,14 @@ from typing import Any
 from tqdm import tqdm
 
 from algorithms.base import methods
-from algorithms.command.arguments import SETTINGS, hparam_flags, parse_value, resolve
+from algorithms.command.arguments import COUNT, SEED, SETTINGS, THREADS, hparam_flags, parse_value, resolve
 from algorithms.command.presets import with_presets
 from algorithms.training.config import STAGES, RunConfig, StageConfig, method_folder
 from algorithms.training.criteria import CRITERIA, Criterion
 from algorithms.training.pairs import stages_of
 from algorithms.training.run import run
 from algorithms.training.trainer import Record
-from utils.cli import Parser, number
+from utils.cli import Parser, any_path, number
 from utils.errors import RunError, UsageError, unknown_name
 from utils.files import write_json, write_text
 from utils.hpo.engine import Outcome, Plan, Report, search
@@ -33,19 +33,18 @@ log = logging.getLogger(__name__)
 
 def add_search_flags(parser: Parser) -> None:
     group = parser.add_argument_group("search")
-    count, low = number(int, low=1), number(int, low=0)
-    group.add_argument("--search_trial", type=count, default=30, help="how many configurations to try")
+    group.add_argument("--search_trial", type=COUNT, default=30, help="how many configurations to try")
     group.add_argument("--hyperopt", action="store_true", help="hyperopt's TPE instead of its random search")
-    group.add_argument("--search_seed", type=low, default=0, help="of the suggestions")
+    group.add_argument("--search_seed", type=SEED, default=0, help="of the suggestions")
     criteria = "; ".join(f"{name}: {criterion.help}" for name, criterion in CRITERIA.items())
     help = f"another name of --best_by: what names the best epoch names the best trial too. {criteria}"
     group.add_argument("--search_metric", dest="best_by", choices=CRITERIA, metavar="NAME", help=help)
     group.add_argument("--set", action="append", default=[], metavar="NAME=V1,V2", help="values to try; repeatable")
-    group.add_argument("--space", type=Path, metavar="FILE", help="the same as JSON, a list of values for each name")
+    group.add_argument("--space", type=any_path, metavar="FILE", help="the same as JSON, a list of values by name")
     group.add_argument("--prune", action="store_true", help="stop hopeless trials early: median rule; with ray, ASHA")
     group.add_argument("--engine", choices=["embedded", "ray"], default="embedded", help="in this process, or Ray Tune")
     group.add_argument("--ray_address", help="a running Ray cluster, such as auto (default: start one here)")
-    group.add_argument("--cpus_per_trial", type=count, default=1, help="with ray")
+    group.add_argument("--cpus_per_trial", type=THREADS, default=1, help="with ray")
     group.add_argument("--gpu_usage", type=number(float, above=0, high=1), default=0.5, help="GPU share of a ray trial")
 
 

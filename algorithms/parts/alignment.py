@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from algorithms.parts.mixture import component_posterior
-from utils.errors import RunError
+from utils.errors import TrainingFailed
 
 
 def alignment(features: Tensor, labels: Tensor, normalise: bool = True) -> Tensor:
@@ -27,11 +27,11 @@ def alignment(features: Tensor, labels: Tensor, normalise: bool = True) -> Tenso
         float64 [N].
 
     Raises:
-        RunError: a feature is not finite.
+        TrainingFailed: a feature is not finite.
     """
     features = features.double()
     if not features.isfinite().all():
-        raise RunError("a training sample's feature is not finite: the model has diverged. Lower --lr.")
+        raise TrainingFailed("a training sample's feature is not finite: the model has diverged. Lower --lr.")
     scores = features.new_zeros(len(features))
     for label in labels.unique():
         members = labels == label

@@ -10,7 +10,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from utils.distributed import from_writer
-from utils.errors import RunError
+from utils.errors import TrainingFailed
 
 
 def min_max(values: np.ndarray) -> np.ndarray:
@@ -32,10 +32,10 @@ def clean_probability(losses: np.ndarray, seed: int = 0) -> np.ndarray:
         float64 [N] in [0, 1]; all one where the losses are constant, for then nothing tells samples apart.
 
     Raises:
-        RunError: a loss is not finite.
+        TrainingFailed: a loss is not finite.
     """
     if not np.isfinite(losses).all():
-        raise RunError("a training sample's loss is not finite: the model has diverged. Lower --lr.")
+        raise TrainingFailed("a training sample's loss is not finite: the model has diverged. Lower --lr.")
     normalised = min_max(np.asarray(losses, np.float64))
     return component_posterior(normalised, "lower", seed, max_iter=10, tol=1e-2, reg_covar=5e-4)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from algorithms.base import Chosen, Emission
 from utils.distributed import writer_only
-from utils.errors import RunError
+from utils.errors import TrainingFailed
 from utils.files import replacing
 
 
@@ -35,11 +35,11 @@ class Selection:
 
     def __post_init__(self) -> None:
         if self.kind == "kept" and len(self.values) < 2:
-            raise RunError(
+            raise TrainingFailed(
                 f"the selection keeps {len(self.values)} of {len(self.score)} training images; nothing to train on."
             )
         if self.kind != "kept" and not torch.isfinite(self.values).all():
-            raise RunError("a selection's weight is not finite: the selector has diverged. Lower --lr.")
+            raise TrainingFailed("a selection's weight is not finite: the selector has diverged. Lower --lr.")
 
     def share_of_draws(self) -> Tensor:
         """The weight of every sample in the next stage, whatever the kind: float64 [N], sums to 1."""

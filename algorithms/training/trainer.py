@@ -19,7 +19,7 @@ from algorithms.training.criteria import refereed_accuracies
 from data.split import Dataset, Split
 from models.sharded import average_batch_norms
 from utils.distributed import bars_off, from_writer, seed_all
-from utils.errors import RunError
+from utils.errors import TrainingFailed, machine_error
 from utils.files import load_tensors, save_tensors
 from utils.metrics import fraction, group_accuracies, group_counts
 from utils.profiling import tracing
@@ -51,6 +51,9 @@ class Evaluator:
         valid = over_split(method.predict, self.valid, self.device)
         test = over_split(method.predict, self.test, self.device)
         method.train()
+        for name, logits in (("validation", valid), ("test", test)):
+            if not logits.isfinite().all():
+                raise TrainingFailed(f"the logits of {name} images are not finite")
         given, notes = self.dataset.valid.labels, self.dataset.annotations["test"]
         correct = valid.argmax(1) == given
         groups = group_accuracies(test.argmax(1), notes.true_labels, notes.bias_labels, self.dataset.num_classes)
@@ -82,7 +85,7 @@ def fit(
     beginning of the last epoch is profiled if a `trace` is wanted, see `utils.profiling.tracing`.
 
     Raises:
-        RunError: the loss is no longer finite.
+        TrainingFailed: a number that was measured is no longer finite.
     """
     settings = method.task.settings
     schedulers = [settings.scheduler(optimizer) for optimizer in method.optimizers]
@@ -94,9 +97,19 @@ def fit(
         on_epoch(history)  # the run may have ended between the checkpoint and this call
     bar = tqdm(total=settings.epochs, initial=len(history), desc=title, unit="epoch", disable=bars_off())
     for epoch in range(len(history), settings.epochs):
-        with tracing(trace if epoch == settings.epochs - 1 else None) as after_step:
-            record = train_epoch(method, epoch, title, after_step)
-        record.update(lr=method.optimizers[0].param_groups[0]["lr"], **evaluate(method))
+        try:
+            with tracing(trace if epoch == settings.epochs - 1 else None) as after_step:
+                record = train_epoch(method, epoch, after_step)
+            record.update(lr=method.optimizers[0].param_groups[0]["lr"], **evaluate(method))
+            _check_finite(record)
+        except (TrainingFailed, ValueError, RuntimeError, ArithmeticError) as error:
+            diverged = isinstance(error, TrainingFailed) or not _finite(method)
+            if not diverged or machine_error(error):
+                raise
+            reason = str(error) if isinstance(error, TrainingFailed) else "the weights are not finite"
+            raise TrainingFailed(
+                f"{title}: {reason} in epoch {epoch + 1}; the model has diverged. Lower --lr."
+            ) from error
         if method.training_subset is not None:
             record["kept"] = evaluate.kept(method.training_subset)
         for scheduler in schedulers:
@@ -111,7 +124,7 @@ def fit(
     return history
 
 
-def train_epoch(method: Method, epoch: int, title: str, after_step: Callable[[], None] = lambda: None) -> Record:
+def train_epoch(method: Method, epoch: int, after_step: Callable[[], None] = lambda: None) -> Record:
     """One epoch (numbered from 0) of a method: its mean loss, its accuracy on the given labels, and its time.
 
     The sums stay on the device and are read once.
@@ -132,8 +145,18 @@ def train_epoch(method: Method, epoch: int, title: str, after_step: Callable[[],
     method.end_epoch(epoch)
     mean_loss, accuracy = (totals / seen).tolist()
     if not math.isfinite(mean_loss):
-        raise RunError(f"{title}: the loss is {mean_loss} in epoch {epoch + 1}; the model has diverged. Lower --lr.")
+        raise TrainingFailed(f"the loss is {mean_loss}")
     return {"train_loss": mean_loss, "train_accuracy": accuracy, "seconds": time.perf_counter() - start}
+
+
+def _check_finite(record: Record) -> None:
+    for key, value in record.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise TrainingFailed(f"{key} is {value}")
+
+
+def _finite(method: Method) -> bool:
+    return all(parameter.isfinite().all() for parameter in method.parameters())
 
 
 def _state(method: Method, schedulers: list, history: list[Record]) -> dict:

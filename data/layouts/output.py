@@ -4,7 +4,6 @@ A file that is there already is read and compared, and kept if it holds what it 
 continues, and a finished one only checks. What a file holds does not depend on the number of processes.
 """
 
-import hashlib
 import os
 import signal
 import sys
@@ -28,7 +27,7 @@ from data.layouts.images import decode
 from data.layouts.pt import pt_content, pt_files
 from data.split import Source
 from utils.errors import RunError
-from utils.files import load_tensors, replacing, save_tensors, write_text
+from utils.files import load_tensors, replacing, save_tensors, sha256, write_text
 
 SUMS = "SHA256SUMS"
 CHUNK = 256
@@ -129,10 +128,7 @@ def _digests(paths: list[Path]) -> list[str]:
 
 def _digest(path: Path) -> str:
     """SHA-256 of a file, empty where there is none."""
-    if not path.is_file():
-        return ""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path) if path.is_file() else ""
 
 
 def _equal(one: Any, other: Any) -> bool:

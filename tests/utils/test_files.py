@@ -2,12 +2,22 @@
 
 import json
 import pickle
+import resource
 
 import pytest
 import torch
 
-from utils.errors import RunError
-from utils.files import content_hash, load_tensors, read_json, replacing, save_tensors, write_json, write_text
+from utils.errors import MachineError, RunError
+from utils.files import (
+    load_tensors,
+    read_json,
+    remove_leftovers,
+    replacing,
+    save_tensors,
+    sha256,
+    write_json,
+    write_text,
+)
 
 
 def names(folder):
@@ -66,11 +76,12 @@ def test_json_there_and_back(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == value
 
 
-@pytest.mark.parametrize("content", [b"", b'{"half": ', b"\xff\xfe\x00", None])
+@pytest.mark.parametrize("content", [b"", b'{"half": ', b"\xff\xfe\x00", b"[" * 100_000])
 def test_json_that_cannot_be_read_is_named(tmp_path, content):
     path = tmp_path / "a.json"
-    if content is not None:
-        path.write_bytes(content)
+    with pytest.raises(MachineError, match=rf"cannot read {path}: No such file"):
+        read_json(path)
+    path.write_bytes(content)
     with pytest.raises(RunError, match=rf"cannot read {path}: .*--run_name"):
         read_json(path)
 
@@ -96,8 +107,9 @@ class Malice:
                                    lambda value, path: path.write_bytes(pickle.dumps(value))])  # fmt: skip
 def test_code_in_a_file_is_refused_and_not_run(tmp_path, write):
     write(Malice(tmp_path / "harm"), tmp_path / "x.pt")
-    with pytest.raises(RunError, match=r"cannot read .*x\.pt as tensors"):
+    with pytest.raises(RunError, match=r"cannot read .*x\.pt as tensors") as error:
         load_tensors(tmp_path / "x.pt")
+    assert "weights_only" not in str(error.value)
     assert names(tmp_path) == ["x.pt"]
 
 
@@ -109,14 +121,56 @@ def test_damaged_and_missing_tensor_files_are_named(tmp_path):
     content = path.read_bytes()
     for length in range(0, len(content) - 1, 97):
         path.write_bytes(content[:length])
-        with pytest.raises(RunError, match=rf"cannot read {path} as tensors \(.+\)\. The file is damaged") as error:
+        with pytest.raises(RunError, match=rf"cannot read {path} as tensors \(\w+\)\. The file is damaged") as error:
             load_tensors(path)
         assert "\n" not in str(error.value)
 
 
-def test_content_hash_is_the_start_of_sha256(tmp_path):
+def test_sha256(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"abc")
-    assert content_hash(path) == "ba7816bf8f01"
-    with pytest.raises(RunError, match="cannot read"):
-        content_hash(tmp_path)
+    assert sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    with pytest.raises(MachineError, match=f"cannot read {tmp_path}: Is a directory"):
+        sha256(tmp_path)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 500, 5_000, 100_000])
+@pytest.mark.parametrize("save", [save_tensors, lambda path, value: write_text(path, str(value["a"].tolist()))])
+def test_a_file_beyond_the_limit_is_an_error_of_the_machine_that_leaves_the_old_one(tmp_path, save, limit):
+    path = tmp_path / "file"
+    path.write_text("old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(MachineError, match=rf"cannot write {path}: File too large\. .*ulimit -f"):
+            save(path, {"a": torch.rand(30_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_no_planted_link_is_followed(tmp_path, monkeypatch):
+    """Not even where somebody has guessed the temporary name."""
+    (tmp_path / "theirs").write_text("theirs")
+    monkeypatch.setattr("secrets.token_hex", lambda n: "guessed")
+    (tmp_path / ".file.guessed.tmp").symlink_to(tmp_path / "theirs")
+    with pytest.raises(MachineError, match="cannot write"):
+        write_text(tmp_path / "file", "ours")
+    assert (tmp_path / "theirs").read_text() == "theirs"
+
+
+def test_files_have_the_permissions_that_the_user_gives_new_files(tmp_path):
+    write_text(tmp_path / "file", "")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_leftovers_are_removed_and_nothing_else(tmp_path):
+    with replacing(tmp_path / "file") as temporary:
+        left = temporary.with_name(temporary.name.replace(temporary.name[-8:], "0000.tmp"))
+        others = [".file.tmp", "file.0123456789abcdef.tmp", ".file.0123456789abcdex.tmp", ".notes", ".0123456789abcdef"]
+        for name in (left.name, *others):
+            (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == sorted(["file", *others])

@@ -1,6 +1,7 @@
 """A run folder belongs to one run and one process, and gives up nothing that is not its own."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -8,7 +9,7 @@ import threading
 import pytest
 
 from utils import run_folder
-from utils.errors import RunError
+from utils.errors import MachineError, RunError
 from utils.files import write_json
 from utils.run_folder import OURS, RunFolder
 
@@ -158,3 +159,32 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RunError, match=r"cannot write to .*file/run: .*--log_dir"):
         enter(RunFolder(tmp_path / "file" / "run"))
+
+
+def test_what_killed_processes_left_is_cleared_away(folder):
+    """A half-written file, and the checkpoint of a run that was killed between its result and the removal."""
+    (folder / "figures").mkdir()
+    left = [folder / ".model.pt.0123456789abcdef.tmp", folder / "figures" / ".a.png.0123456789abcdef.tmp"]
+    for path in (*left, folder.checkpoint):
+        path.touch()
+    enter(folder)
+    assert not any(path.exists() for path in left)
+    assert folder.checkpoint.exists(), "an unfinished run's"
+    (folder / "result.json").write_text("{}")
+    enter(folder)
+    assert not folder.checkpoint.exists()
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["removed", "and made anew"])
+def test_a_folder_removed_under_a_run_is_noticed(folder, again):
+    with folder.locked(wait=False):
+        folder.write_metrics([{"epoch": 1}])
+        shutil.rmtree(folder.path)
+        if again:
+            write_json(folder / "config.json", {})
+            (folder / ".lock").touch()
+        with pytest.raises(MachineError, match=f"{folder.path} was removed"):
+            folder.write_metrics([{"epoch": 1}])
+        with pytest.raises(MachineError, match=f"{folder.path} was removed"):
+            folder.finish({})
+    assert not (folder / "result.json").exists()

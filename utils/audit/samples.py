@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from utils.cli import Parser, number, run_script
+from utils.cli import Parser, any_path, number, run_script
 from utils.distributed import writer_only
 from utils.errors import RunError
 from utils.escape import csv_cell, from_csv_cell, printable
@@ -139,7 +139,7 @@ def _judged(what: str, positive: np.ndarray, among: np.ndarray, score: np.ndarra
 def main(argv: list[str]) -> int:
     def body() -> None:
         parser = Parser(prog="python -m utils.audit", description=(__doc__ or "").splitlines()[0])
-        parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="where a finished run left its samples.csv")
+        parser.add_argument("folder", type=any_path, metavar="RUN_FOLDER", help="where a run left its samples.csv")
         parser.add_argument("--top", type=number(int, low=1), default=20, help="images in each list")
         arguments = parser.parse_all(argv)
         print(report(read_samples(arguments.folder), arguments.top))

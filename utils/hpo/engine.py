@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
+from utils.errors import RunError, TrainingFailed, UsageError, machine_error
 from utils.hpo.trials import History, Status, Trial
 from utils.seeds import derive
 
@@ -93,7 +94,11 @@ def free_number(taken: set[int]) -> int:
 
 
 def attempt(evaluate: Evaluate, number: int, values: dict[str, Any], report: Report) -> Trial:
-    """Evaluates one configuration; whatever goes wrong in it becomes part of the record."""
+    """Evaluates one configuration; what its own values did wrong becomes part of the record.
+
+    Raises:
+        RunError: something else is wrong: the machine, the data, the folder. It says nothing about the configuration.
+    """
     start = time.perf_counter()
     curve: list[float] = []
 
@@ -109,7 +114,10 @@ def attempt(evaluate: Evaluate, number: int, values: dict[str, Any], report: Rep
         curve, details = outcome.curve, outcome.details
     except Pruned:
         status = "pruned"
-    except Exception as problem:  # a search outlives its trials: no memory, no convergence, settings that do not fit
+    except Exception as problem:  # a search outlives its trials: no convergence, settings that do not fit
+        told = machine_error(problem)
+        if told or (isinstance(problem, RunError) and not isinstance(problem, TrainingFailed | UsageError)):
+            raise (told or problem) from problem
         status, error = "failed", (str(problem).strip() or type(problem).__name__).splitlines()[0]
     return Trial(number, values, status, uuid, curve, details, error, time.perf_counter() - start)
 

@@ -10,6 +10,7 @@ A killed search goes on by `Tuner.restore`. Ray's own state is some seconds old 
 import json
 import logging
 import os
+import signal
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,9 @@ def search(
             f"--ray_address {address}: {reason} Is the cluster running (ray start --head)? "
             "If it asks for a token, set RAY_AUTH_MODE=token and have its ~/.ray/auth_token here."
         ) from error
+    except SystemExit:  # Ray puts its own handler of SIGTERM, which says nothing
+        raise KeyboardInterrupt from None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _fit(plan, evaluate, history, folder, resources)
     finally:
@@ -80,7 +84,11 @@ def _fit(plan: Plan, evaluate: Evaluate, history: History, folder: Path, resourc
         def report(curve: list[float]) -> None:
             tune.report({"epoch": len(curve), "objective": sign * curve[-1], "curve": json.dumps(curve)})
 
-        trial = attempt(evaluate, config["number"], config["values"], report)
+        try:
+            trial = attempt(evaluate, config["number"], config["values"], report)
+        except RunError as error:
+            tune.report({"epoch": plan.epochs + 1, "objective": float("-inf"), "stopped": str(error)})
+            return
         objective = float("-inf") if trial.objective is None else sign * trial.objective
         tune.report({"epoch": plan.epochs + 1, "objective": objective, "trial": json.dumps(asdict(trial))})
 
@@ -92,6 +100,8 @@ def _fit(plan: Plan, evaluate: Evaluate, history: History, folder: Path, resourc
         known = tuner.get_results()
         searcher.forget_all_but({(known[k].config or {}).get("number", -1) for k in range(len(known))})
         tuner.fit()
+        if searcher.stopped:
+            raise RunError(searcher.stopped)
     asha = ASHAScheduler(
         time_attr="epoch",
         metric="objective",
@@ -115,6 +125,8 @@ def _fit(plan: Plan, evaluate: Evaluate, history: History, folder: Path, resourc
             ),
         )
         tuner.fit()
+        if searcher.stopped:
+            raise RunError(searcher.stopped)
         if plan.wanted - len(history.trials) == missing:
             raise RunError("Ray finished no trial; its own logs are below /tmp/ray.")
 
@@ -132,6 +144,8 @@ class HistorySearcher(Searcher):
         self.plan, self.evaluate, self.history, self.path = plan, evaluate, history, path
         self.under_way: dict[str, dict[str, Any]] = read_json(path) if path.exists() else {}
         self.lost: list[dict[str, Any]] = []
+        self.stopped: str | None = None
+        """Why the search cannot go on: the machine, the data or the folder, not a trial's values."""
         HistorySearcher.current = self
 
     def __reduce__(self) -> tuple:
@@ -151,7 +165,7 @@ class HistorySearcher(Searcher):
         waiting = [*self.under_way.values(), *self.lost]
         if self.lost:
             one = self.lost.pop(0)
-        elif len(self.history.trials) + len(waiting) >= self.plan.wanted:
+        elif self.stopped or len(self.history.trials) + len(waiting) >= self.plan.wanted:
             return Searcher.FINISHED
         else:
             number = free_number({trial.number for trial in self.history.trials} | {each["number"] for each in waiting})
@@ -163,18 +177,19 @@ class HistorySearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         one = self.under_way.pop(trial_id, None)
+        if error or (result and "stopped" in result):
+            died = f"the process of a trial ended {MAX_FAILURES + 1} times; is there enough memory?"
+            self.stopped = result["stopped"] if result and "stopped" in result else died
+            write_json(self.path, self.under_way)
+            return
         if result and "trial" in result:
             trial = Trial(**json.loads(result["trial"]))
-        elif one is None:
+        elif one is None or not result:
             return
         else:
             uuid = self.evaluate.name(one["values"])
-            if error or not result:
-                reason = f"its process ended {MAX_FAILURES + 1} times"
-                trial = Trial(**one, status="failed", uuid=uuid, error=reason)
-            else:
-                curve, seconds = json.loads(result["curve"]), result["time_total_s"]
-                trial = Trial(**one, status="pruned", uuid=uuid, curve=curve, seconds=seconds)
+            curve, seconds = json.loads(result["curve"]), result["time_total_s"]
+            trial = Trial(**one, status="pruned", uuid=uuid, curve=curve, seconds=seconds)
         if all(known.number != trial.number for known in self.history.trials):
             self.history.add(trial)
         write_json(self.path, self.under_way)

@@ -3,6 +3,11 @@
 python -m utils.report log/ -o report/
 """
 
+if __name__ == "__main__":  # before the imports that take seconds
+    from utils.startup import begin
+
+    begin()
+
 import hashlib
 import json
 import os
@@ -22,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 from utils.audit.samples import Samples
-from utils.cli import Parser, run_script
+from utils.cli import Parser, any_path, run_script
 from utils.errors import RunError, UsageError
 from utils.files import read_json, write_text
 from utils.report import figures
@@ -345,15 +350,15 @@ def build(log: Path, target: Path, overwrite: bool) -> int:
 def main(argv: list[str]) -> int:
     def body() -> None:
         parser = Parser(prog="python -m utils.report", description=(__doc__ or "").splitlines()[0])
-        parser.add_argument("log", type=Path, metavar="LOG_FOLDER", help="where runs are; it is only read")
-        parser.add_argument("-o", "--output", type=Path, default=Path("report"), metavar="FOLDER",
+        parser.add_argument("log", type=any_path, metavar="LOG_FOLDER", help="where runs are; it is only read")
+        parser.add_argument("-o", "--output", type=any_path, default=Path("report"), metavar="FOLDER",
                             help="where the report goes; an earlier report there is replaced")  # fmt: skip
         parser.add_argument("--overwrite", action="store_true", help="delete the folder also if it is no report")
         arguments = parser.parse_all(argv)
         count = build(arguments.log, arguments.output, arguments.overwrite)
         print(f"{count} runs: {arguments.output / 'index.html'}")
 
-    return run_script(body, "-m utils.report", argv, place="-o", kept="what was there is as it was")
+    return run_script(body, "-m utils.report", argv, kept="what was there is as it was")
 
 
 if __name__ == "__main__":

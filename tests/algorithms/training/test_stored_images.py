@@ -23,7 +23,7 @@ def test_training_from_a_store_is_bit_identical(tiny, make, tmp_path, name):
         split = replace(tiny.train, images=there, transform=CROPPED_FLIPPED)
         method = make(name, task={"train": split})
         for epoch in range(2):
-            train_epoch(method, epoch, name)
+            train_epoch(method, epoch)
         method.eval()
         results.append([*method.parameters(), over_split(method.predict, split.subset(torch.arange(9, 70)), CPU)])
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))

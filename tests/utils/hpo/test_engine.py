@@ -1,11 +1,12 @@
 """The engine on functions that take no time: draws, resuming, failures, the median rule, TPE against random search."""
 
+import errno
 import itertools
 from dataclasses import replace
 
 import pytest
 
-from utils.errors import RunError
+from utils.errors import RunError, TrainingFailed, UsageError
 from utils.hpo.engine import Outcome, Plan, Pruned, hopeless, search, suggest
 from utils.hpo.trials import History, Trial
 
@@ -115,6 +116,38 @@ def test_an_interrupted_trial_is_not_recorded(history):
     with pytest.raises(KeyboardInterrupt):
         search(PLAN, Bowl(interrupted), whole)
     assert not whole.trials
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("can't start new thread"),
+        RunError("the files are missing"),
+    ],
+    ids=lambda error: str(error)[:20],
+)
+def test_what_is_no_fault_of_the_trial_ends_the_search_and_is_not_recorded(history, error):
+    def fail(values, report):
+        raise error
+
+    whole = history()
+    with pytest.raises(RunError):
+        search(PLAN, Bowl(fail), whole)
+    assert not whole.trials
+
+
+@pytest.mark.parametrize("error", [TrainingFailed("diverged"), UsageError("does not fit"), ValueError("a method's")])
+def test_a_trials_own_failure_is_recorded(history, error):
+    def fail(values, report):
+        raise error
+
+    whole = history()
+    search(replace(PLAN, trials=2), Bowl(fail), whole)
+    assert [trial.error for trial in whole.trials] == [str(error)] * 2
 
 
 OTHERS = [Trial(k, {}, "finished", curve=[k / 10, k / 10, 1.0]) for k in range(1, 6)]

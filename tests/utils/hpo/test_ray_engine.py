@@ -1,9 +1,11 @@
 """The search on Ray Tune, several trials at a time: the same draws and files as in one process."""
 
+import errno
 from dataclasses import replace
 
 import pytest
 
+from utils.errors import RunError
 from utils.hpo.engine import Outcome, Plan, search
 from utils.hpo.trials import History
 
@@ -13,7 +15,7 @@ PLAN = Plan({"a": [1, 2, 3, 4], "b": [0, 1]}, maximise=True, tpe=False, seed=0, 
 
 
 @pytest.fixture
-def evaluate():
+def evaluate(tmp_path):
     class Evaluate:  # defined here, so that Ray sends it along
         def name(self, values):
             return f"{values['a']}{values['b']}"
@@ -21,6 +23,8 @@ def evaluate():
         def __call__(self, values, report):
             if values["a"] == 4:
                 raise ValueError("four is too many")
+            if (full_disk := tmp_path / "full disk").exists():
+                raise OSError(errno.ENOSPC, "No space left on device", str(full_disk))
             curve = []
             for epoch in range(3):
                 curve.append(float(values["a"] + epoch))
@@ -36,6 +40,11 @@ def test_a_search_goes_on_with_ray_as_in_this_process(tmp_path, monkeypatch, eva
     here, there = History(tmp_path / "here.jsonl"), History(tmp_path / "there.jsonl")
     search(replace(PLAN, prune=False), evaluate, here)
     search(replace(PLAN, trials=2), evaluate, there)
+    (tmp_path / "full disk").touch()
+    with pytest.raises(RunError, match="full disk: No space left on device"):
+        ray_engine.search(PLAN, evaluate, there, tmp_path / "ray", None, {"cpu": 1})
+    assert all(trial.status == "failed" for trial in there.trials[2:]), "for their own fault"
+    (tmp_path / "full disk").unlink()
     ray_engine.search(PLAN, evaluate, there, tmp_path / "ray", None, {"cpu": 1})
     assert [(t.number, t.values, t.uuid) for t in there.trials] == [(t.number, t.values, t.uuid) for t in here.trials]
     for trial, other in zip(there.trials, here.trials, strict=True):
