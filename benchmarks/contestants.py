@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from algorithms.task import StageSettings, Task
 from algorithms.vanilla import Vanilla
-from benchmarks.measuring import Run
+from benchmarks.measuring import CPU, Run
 from data.batches import Batch
 from data.split import Split
 from data.store import read
@@ -35,10 +35,10 @@ def synthetic(count: int) -> Split:
     return Split(images.permute(0, 3, 1, 2), given)
 
 
-def tasks(train: Split, network: str, amp: str = "off") -> dict[str, Task]:
-    """Plain training on `train`, with uniform and with weighted draws."""
+def tasks(train: Split, network: str, amp: str = "off", device: torch.device = CPU) -> dict[str, Task]:
+    """Plain training on `train`, moved to the device, with uniform and with weighted draws."""
     settings = replace(SETTINGS, model=network, amp=amp)
-    uniform = Task(train, 10, torch.device("cpu"), settings, seed=0, stage="benchmark")
+    uniform = Task(train.to(device), 10, device, settings, seed=0, stage="benchmark")
     weights = torch.empty(len(train), dtype=torch.float64).exponential_(generator=torch.Generator().manual_seed(0))
     return {"uniform": uniform, "weighted": replace(uniform, probabilities=weights / weights.sum())}
 
@@ -80,7 +80,8 @@ class PerItem(Dataset):
     """Float images, one by one; a weighted draw compares one random number with the whole cumulative sum."""
 
     def __init__(self, train: Split, probabilities: Tensor | None) -> None:
-        self.images, self.labels = read(train.images, torch.arange(len(train))).contiguous() / 255, train.labels
+        here = train.to(CPU)
+        self.images, self.labels = read(here.images, torch.arange(len(here))).contiguous() / 255, here.labels
         self.cumulative = None if probabilities is None else probabilities.cumsum(0)
 
     def __len__(self) -> int:
@@ -115,6 +116,7 @@ def typical(task: Task, steps: int) -> Run:
     def run() -> None:
         total = correct = 0.0
         for images, labels in itertools.islice(batches, steps):
+            images, labels = images.to(task.device), labels.to(task.device)
             logits = network(images)
             loss = F.cross_entropy(logits, labels)
             optimizer.zero_grad()
@@ -136,6 +138,7 @@ def typical_scoring(task: Task, steps: int) -> Run:
         losses, correct = [], 0.0
         with torch.no_grad():
             for images, labels in itertools.islice(batches, steps):
+                images, labels = images.to(task.device), labels.to(task.device)
                 logits = network(images)
                 losses += [loss.item() for loss in F.cross_entropy(logits, labels, reduction="none")]
                 correct += (logits.argmax(1) == labels).sum().item()

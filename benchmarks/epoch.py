@@ -22,6 +22,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from algorithms.command.arguments import pick_device
 from algorithms.deneb import Deneb
 from algorithms.parts.mixture import clean_probability
 from algorithms.vanilla import Vanilla
@@ -42,16 +43,17 @@ from benchmarks.measuring import (
 )
 from data.load import DataSettings, load_dataset
 from data.split import Split
+from models.registry import networks
 from utils.cli import Parser, number
 from utils.errors import RunError
 
 PER_SAMPLE = ("steps", "uniform draw", "weighted draw", "scoring pass", "mixture")
 
 
-def epoch_race(train: Split, network: str, turns: int, steps: int) -> Times:
+def epoch_race(train: Split, network: str, turns: int, steps: int, device: torch.device) -> Times:
     """Seconds of an epoch of every contestant, and of its draw, which ours includes."""
-    both = tasks(train, network)
-    ours = {draw: Slice(task, steps) for draw, task in both.items()}
+    both = tasks(train, network, device=device)
+    ours = {draw: Slice(task, steps).to(device) for draw, task in both.items()}
     slices = race(
         {"bare": bare(both["uniform"], steps)}
         | {f"ours {draw}": epoch(method) for draw, method in ours.items()}
@@ -67,10 +69,10 @@ def epoch_race(train: Split, network: str, turns: int, steps: int) -> Times:
     return times
 
 
-def filter_race(train: Split, network: str, turns: int) -> Times:
+def filter_race(train: Split, network: str, turns: int, device: torch.device) -> Times:
     """Whole epochs: a plain one, DENEB's prejudice model on what its mixture keeps, and the filtering alone."""
-    task = tasks(train, network)["uniform"]
-    plain, deneb = Vanilla(task, Vanilla.Hparams()), Deneb(task, Deneb.Hparams(warmup=1))
+    task = tasks(train, network, device=device)["uniform"]
+    plain, deneb = Vanilla(task, Vanilla.Hparams()).to(device), Deneb(task, Deneb.Hparams(warmup=1)).to(device)
     epoch(deneb, 0)()
     times = race({"plain": epoch(plain), "filtered": epoch(deneb), "filter": deneb.kept_samples}, turns, warm=0)
     return {**times, "kept": [len(deneb.kept_samples()) / len(train)]}
@@ -100,23 +102,23 @@ def growth(network: str, size: int, turns: int, steps: int, threads: int) -> dic
     }
 
 
-def measure(train: Split, network: str, threads: int, arguments: Namespace) -> dict[str, Any]:
+def measure(train: Split, network: str, threads: int, arguments: Namespace, device: torch.device) -> dict[str, Any]:
     """Measures one network and prints while it does."""
     turns, steps, few = arguments.repeats, arguments.steps, max(arguments.repeats // 2, 1)
     print(f"\n{network}, {len(train)} images, batch {BATCH}: seconds per epoch from {turns} slices of {steps} steps")
-    times = epoch_race(train, network, turns, steps)
+    times = epoch_race(train, network, turns, steps, device)
     print("".join(f"{t:>20}" for t in ("", "of it draw", "ours", "bare", "typical", "ours / bare", "typical / ours")))
     for draw in ("uniform", "weighted"):
         ours, usual, least = times[f"ours {draw}"], times[f"typical {draw}"], times["bare"]
         cells = [spread(times[f"draw {draw}"], 3), *map(spread, (ours, least, usual)), spread(ratios(ours, least))]
         print("".join(f"{cell:>20}" for cell in (draw, *cells, spread(ratios(usual, ours)))), flush=True)
-    whole = filter_race(train, network, few)
+    whole = filter_race(train, network, few, device)
     print(f"whole epochs: plain {spread(whole['plain'])}, prejudice model {spread(whole['filtered'])}, "
           f"{spread(ratios(whole['filtered'], whole['plain']))} times a plain one\nfiltering for it: "
           f"{spread(ratios(whole['filter'], whole['plain']))} plain epochs, keeps {whole['kept'][0]:.0%}")  # fmt: skip
     print(f"{'images':>10}" + "".join(f"{name:>15}" for name in PER_SAMPLE) + "  (us per image); memory / images")
     sizes = {}
-    for size in arguments.sizes:
+    for size in arguments.sizes if device.type == "cpu" else ():
         with ProcessPoolExecutor(1, get_context("spawn")) as fresh:  # peak memory is a whole process's
             row = sizes[size] = fresh.submit(growth, network, size, few, steps, threads).result()
         print(f"{size:>10}" + "".join(f"{row[name]:>15.3f}" for name in PER_SAMPLE)
@@ -133,21 +135,23 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--steps", type=number(int, 1), default=30, help="updates per turn")
     parser.add_argument("--sizes", type=number(int, BATCH), nargs="*", default=[5_000, 50_000, 200_000, 1_000_000],
                         help="numbers of images for the growth of time and memory")  # fmt: skip
-    parser.add_argument("--networks", nargs="+", choices=["CONV", "MLP"], default=["CONV", "MLP"])
+    parser.add_argument("--networks", nargs="+", choices=networks.names(), default=["CONV", "MLP"])
+    parser.add_argument("--gpu", help="number of the CUDA device (default: the CPU); sizes are for a CPU")
     parser.add_argument("--data_dir", help="race on the Colored MNIST there instead of synthetic images")
     parser.add_argument("--quick", action="store_true", help="2 turns of 10 updates, small sizes")
     try:
         arguments = parser.parse_all(argv)
         if arguments.quick:
             arguments.repeats, arguments.steps, arguments.sizes = 2, 10, [5_000, 50_000]
-        about = machine(prepare(arguments.threads))
+        device = pick_device(arguments.gpu or "cpu")
+        about = machine(prepare(arguments.threads), device)
         print(", ".join(f"{name} {value}" for name, value in about.items()))
         settings = DataSettings("colored_mnist", arguments.data_dir, 0.01, 0.1, "sym", "reference", False, 0)
         train = load_dataset(settings).train if arguments.data_dir else synthetic(EPOCH_SIZE)
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    results = {network: measure(train, network, about["threads"], arguments) for network in arguments.networks}
+    results = {network: measure(train, network, about["threads"], arguments, device) for network in arguments.networks}
     settled = {
         "repeats": arguments.repeats,
         "steps": arguments.steps,

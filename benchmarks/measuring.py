@@ -20,6 +20,8 @@ HISTORY = Path(__file__).with_name("history.jsonl")
 EPOCH_SIZE = 54_000
 """Training images of Colored MNIST."""
 
+CPU = torch.device("cpu")
+
 Run = Callable[[], object]
 Times = dict[str, list[float]]
 
@@ -30,14 +32,17 @@ def epoch(method: Method, number: int = 1) -> Run:
 
 
 def seconds(run: Run, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Time of `run`, until a GPU that it uses has finished too."""
     start = clock()
     run()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     return clock() - start
 
 
-def work_clock() -> Callable[[], float]:
-    """Seconds that this process worked, which a busy machine does not add to; with several threads those elapsed."""
-    return time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+def work_clock(device: torch.device = CPU) -> Callable[[], float]:
+    """Seconds that this process worked, which a busy machine does not add to; else, as on a GPU, those elapsed."""
+    return time.process_time if device == CPU and torch.get_num_threads() == 1 else time.perf_counter
 
 
 def race(
@@ -51,8 +56,10 @@ def race(
     return {name: values[warm:] for name, values in times.items()}
 
 
-def peak_memory() -> int:
-    """Of this process, in bytes; unlike `ru_maxrss` it does not begin with the parent's."""
+def peak_memory(device: torch.device = CPU) -> int:
+    """Of this process or on its GPU, in bytes; unlike `ru_maxrss` it does not begin with the parent's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status").read_text().split()
     return 1024 * int(status[status.index("VmHWM:") + 1])
 
@@ -63,10 +70,11 @@ def prepare(threads: int | None) -> int:
     return use_threads(threads)
 
 
-def machine(threads: int) -> dict[str, Any]:
+def machine(threads: int, device: torch.device = CPU) -> dict[str, Any]:
     return {
         "date": time.strftime("%Y-%m-%d %H:%M"),
-        "cpu": device_name(torch.device("cpu")),
+        "cpu": device_name(CPU),
+        "gpu": device_name(device) if device.type == "cuda" else None,
         "cores": os.cpu_count(),
         "threads": threads,
         "load before": round(os.getloadavg()[0], 1),
@@ -96,7 +104,7 @@ def last(benchmark: str, about: dict[str, Any], settings: dict[str, Any]) -> dic
     """The latest entry of the same benchmark with the same settings on the same kind of machine."""
     lines = HISTORY.read_text(encoding="utf-8").splitlines() if HISTORY.exists() else []
     for entry in map(json.loads, reversed(lines)):
-        alike = all(entry["machine"][key] == about[key] for key in ("cpu", "cores", "threads"))
+        alike = all(entry["machine"].get(key) == about.get(key) for key in ("cpu", "gpu", "cores", "threads"))
         if alike and entry.get("benchmark") == benchmark and entry["settings"] == settings:
             return entry
     return None

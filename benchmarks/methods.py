@@ -4,10 +4,10 @@ python -m benchmarks.methods
 
 An epoch of a method, with its scoring passes, mixtures and tables, takes turns with its floor: as many forward,
 backward and optimiser passes over as many images, in the same modes, with cross entropy and nothing else, on batches
-that are floats in memory already. The passes are counted while the method runs. Each method has a fresh process, whose
-memory beyond that of the training images and of a network's bare step is shown. Every result is also appended to
-`benchmarks/history.jsonl` and compared with the last one of the same machine. With one thread, seconds are those that
-the process worked: a busy machine hardly changes them.
+that are floats in memory already. The passes are counted while the method runs. On a CPU each method has a fresh
+process; the memory that it takes beyond that of the training images and of a network's bare step is shown. Every result
+is also appended to `benchmarks/history.jsonl` and compared with the last one of the same machine. With one thread on a
+CPU, seconds are those that the process worked: a busy machine hardly changes them.
 """
 
 import os
@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algorithms.base import Method, methods
+from algorithms.command.arguments import pick_device
 from algorithms.task import Task
 from benchmarks.contestants import BATCH, bare, synthetic, tasks
 from benchmarks.measuring import (
@@ -111,24 +112,27 @@ def floor(task: Task, passes: list[Pass]) -> Run:
 def prepared(task: Task, name: str) -> Method:
     """The method with a warm-up, if it has one, of a single epoch, which is over; it has learnt a little."""
     hparams = {"warmup": 1} if hasattr(methods[name].Hparams, "warmup") else {}
-    method = methods[name](replace(task, stage=name, noise_rate=0.2), methods[name].Hparams(**hparams))
+    named = replace(task, stage=name, noise_rate=0.2)
+    method = methods[name](named, methods[name].Hparams(**hparams)).to(task.device)
     for _ in range(WARM_UP):
         epoch(method, 0)()
     epoch(method)()
     return method
 
 
-def measure(name: str, network: str, amp: str, size: int, turns: int, threads: int) -> dict[str, Any]:
+def measure(
+    name: str, network: str, amp: str, size: int, turns: int, threads: int, device: torch.device
+) -> dict[str, Any]:
     """Seconds of an epoch of `size` images and of its floor, turn by turn, the bytes it takes, and its last passes.
 
     A floor has the passes of the very epoch before it: what a filter keeps changes from epoch to epoch.
     """
     prepare(threads)
-    task, clock = tasks(synthetic(size), network, amp)["uniform"], work_clock()
+    task, clock = tasks(synthetic(size), network, amp, device)["uniform"], work_clock(device)
     bare(task, 1)()
-    before = peak_memory()
+    before = peak_memory(device)
     method = prepared(task, name)
-    taken = peak_memory() - before
+    taken = peak_memory(device) - before
     times: Times = {"ours": [], "floor": []}
     for _ in range(turns):
         with counting() as passes:
@@ -152,13 +156,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--size", type=number(int, BATCH), default=32 * BATCH, help="training images")
     parser.add_argument("--methods", nargs="+", choices=methods.names(), default=methods.names())
     parser.add_argument("--networks", nargs="+", choices=networks.names(), default=["CONV", "MLP"])
+    parser.add_argument("--gpu", help="number of the CUDA device (default: the CPU)")
     parser.add_argument("--amp", choices=["off", "bf16"], default="off", help="precision of training passes")
     try:
         arguments = parser.parse_all(argv)
+        device = pick_device(arguments.gpu or "cpu")
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    about = machine(prepare(arguments.threads))
+    about = machine(prepare(arguments.threads), device)
     print(", ".join(f"{key} {value}" for key, value in about.items()))
     for network in arguments.networks:
         settings = {"network": network, "amp": arguments.amp, "size": arguments.size, "repeats": arguments.repeats}
@@ -169,10 +175,13 @@ def main(argv: list[str]) -> int:
               f"{'learnt':>9}{'other':>9}{'memory':>10}")  # fmt: skip
         results = {}
         for name in arguments.methods:
-            with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
-                row = results[name] = fresh.submit(
-                    measure, name, network, arguments.amp, arguments.size, arguments.repeats, about["threads"]
-                ).result()
+            asked = (name, network, arguments.amp, arguments.size, arguments.repeats, about["threads"], device)
+            if device.type == "cuda":  # whose memory can be asked for anew
+                torch.cuda.reset_peak_memory_stats(device)
+                row = results[name] = measure(*asked)
+            else:
+                with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+                    row = results[name] = fresh.submit(measure, *asked).result()
             scale = EPOCH_SIZE / arguments.size
             ours, least = (scale * statistics.median(row[key]) for key in ("ours", "floor"))
             known = before["results"].get(name) if before else None
