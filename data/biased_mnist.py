@@ -15,7 +15,7 @@ from torch import Tensor
 from data.augment import BIASED_MNIST
 from data.coloring import colorize
 from data.layouts.choice import cached, first_there, prepared
-from data.mnist import CLASSES, biased, read_mnist
+from data.mnist import CLASSES, biased, raw_files, read_mnist
 from data.registry import Defaults, dataset, option
 from data.split import Source
 
@@ -54,5 +54,6 @@ def biased_mnist(data_dir: Path, bratio: float, options: Options) -> Source:
         origin = f"generated from MNIST, coloured background (ours, not the authors' biased_mnist), seed {seed}"
         return biased(digits, bratio, paint, NAME, seed, origin=origin, variant=variant)
 
-    source = cached(f"{NAME}{variant}", data_dir / NAME / "generated", bratio, CLASSES, from_mnist)
+    place = data_dir / NAME / "generated"
+    source = cached(f"{NAME}{variant}", place, bratio, CLASSES, from_mnist, lambda: raw_files(data_dir))
     return replace(source, variant=variant)

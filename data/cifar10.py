@@ -82,17 +82,24 @@ def cifar10_images(data_dir: Path, also_tried: list[Path]) -> tuple[Photographs,
     return _arrays(train), _arrays(test), "CIFAR-10"
 
 
+def raw_files(data_dir: Path) -> list[Path]:
+    """The files that `cifar10_images` reads, as far as they are there."""
+    batches, folder = data_dir / "cifar-10-batches-py", data_dir / NAME
+    if batches.is_dir():
+        return sorted(path for path in batches.glob("*_batch*") if path.is_file())
+    return [path for split in SIZES for name in CLASSES for path in _class_files(folder / split / name)]
+
+
+def _class_files(folder: Path) -> list[Path]:
+    return images_below(folder, needed=False) if folder.is_dir() else []
+
+
 def _arrays(part: CIFAR10) -> Photographs:
     return np.ascontiguousarray(part.data), np.array(part.targets)
 
 
 def _from_folders(folder: Path, size: int) -> Photographs:
-    files = [
-        (path, label)
-        for label, name in enumerate(CLASSES)
-        if (folder / name).is_dir()
-        for path in images_below(folder / name, needed=False)
-    ]
+    files = [(path, label) for label, name in enumerate(CLASSES) for path in _class_files(folder / name)]
     counts = np.bincount([label for _, label in files], minlength=len(CLASSES))
     if (counts != size // len(CLASSES)).any():
         found = ", ".join(f"{name} {count}" for name, count in zip(CLASSES, counts, strict=True))

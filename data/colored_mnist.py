@@ -15,7 +15,7 @@ from torch import Tensor
 from data.augment import DIGITS
 from data.coloring import PALETTES, colorize
 from data.layouts.choice import cached, first_there, prepared
-from data.mnist import CLASSES, Digits, biased, read_mnist
+from data.mnist import CLASSES, Digits, biased, raw_files, read_mnist
 from data.registry import Defaults, dataset, option
 from data.split import Source
 
@@ -69,7 +69,8 @@ def colored_mnist(data_dir: Path, bratio: float, options: Options) -> Source:
         return generate(digits, bratio, palettes[0], options.data_seed)
 
     variant = variant_of(palettes[0], options.data_seed)
-    source = cached(f"{NAME}{variant}", data_dir / NAME / "generated", bratio, CLASSES, from_mnist)
+    place = data_dir / NAME / "generated"
+    source = cached(f"{NAME}{variant}", place, bratio, CLASSES, from_mnist, lambda: raw_files(data_dir))
     return replace(source, variant=variant)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from data.augment import CIFAR
-from data.cifar10 import CLASSES, Photographs, cifar10_images, hold_out
+from data.cifar10 import CLASSES, Photographs, cifar10_images, hold_out, raw_files
 from data.coloring import draw_bias_labels
 from data.corruptions.frost import PACKAGE, frost_source
 from data.corruptions.operators import TYPE_0, TYPE_1, constants_of, corrupt
@@ -75,7 +75,8 @@ def corrupted_cifar(data_dir: Path, bratio: float, options: Options) -> Source:
         train, test, raw = cifar10_images(data_dir, [path for path, _ in places])
         return generate(train, test, bratio, options, f"generated from {raw}: {NAME}_{recipe}")
 
-    source = cached(f"{NAME}_{recipe}", data_dir / NAME / "generated", bratio, CLASSES, from_cifar10)
+    place = data_dir / NAME / "generated"
+    source = cached(f"{NAME}_{recipe}", place, bratio, CLASSES, from_cifar10, lambda: raw_files(data_dir))
     return replace(source, variant=variant)
 
 

@@ -59,7 +59,7 @@ def read_mnist(data_dir: Path, wanted: str, also_tried: list[Path]) -> tuple[Dig
     raw = data_dir / "MNIST" / "raw"
     places = "; ".join(str(path) for path in [*also_tried, raw])
     try:
-        parts = [MNIST(str(data_dir), train=train, download=not _is_here(raw)) for train in (True, False)]
+        parts = [MNIST(str(data_dir), train=train, download=not raw_files(data_dir)) for train in (True, False)]
     except Exception as error:  # torchvision raises what urllib, gzip and its own parser raise
         reason = str(error).strip().splitlines()[0].rstrip(":") if str(error).strip() else repr(error)
         raise RunError(
@@ -74,6 +74,8 @@ def read_mnist(data_dir: Path, wanted: str, also_tried: list[Path]) -> tuple[Dig
     return arrays[0], arrays[1]
 
 
-def _is_here(raw: Path) -> bool:
+def raw_files(data_dir: Path) -> list[Path]:
+    """MNIST's four files, if all of them are there."""
     stems = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-    return all((raw / f"{stem}-ubyte").is_file() for stem in stems)
+    files = [data_dir / "MNIST" / "raw" / f"{stem}-ubyte" for stem in stems]
+    return files if all(file.is_file() for file in files) else []

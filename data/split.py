@@ -101,8 +101,8 @@ class Source:
 
     variant: tells apart, in file names, what is not the data set as the authors have it: other colours, another seed.
     left_out: phrases about files that were there and not read.
-    inputs: image files that it was read from, where a prepared set must not be taken for others.
-    made_from: of a prepared set, the digest of those it was made from.
+    inputs: the files that it was made of, where what is written of it must not be taken for others.
+    made_from: as read from such a written set, the digest of the files that it was made of.
     """
 
     train: Clean

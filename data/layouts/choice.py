@@ -3,9 +3,11 @@
 import logging
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from data.layouts.disen import disen_root, percent_folder, read_disen
+from data.layouts.images import contents_digest
 from data.layouts.pt import pt_files, read_pt, write_pt
 from data.split import Source
 from utils.errors import RunError
@@ -35,15 +37,31 @@ def prepared(name: str, variant: str, data_dir: Path, bratio: float, class_names
 
 
 def cached(
-    stem: str, folder: Path, bratio: float, class_names: tuple[str, ...], generate: Callable[[], Source]
+    stem: str,
+    folder: Path,
+    bratio: float,
+    class_names: tuple[str, ...],
+    generate: Callable[[], Source],
+    raw: Callable[[], Sequence[Path]],
 ) -> Source:
-    """What `generate` makes, from files in `folder` once it has been made; they begin with `stem`."""
+    """What `generate` makes, from files in `folder` once it has been made; they begin with `stem`.
+
+    Args:
+        raw: the files that it is made of. What was made of others is made again; where none is there any more, what
+            was made of them is taken.
+    """
     files = pt_files(folder, stem, bratio)
     if files[0].is_file() and files[1].is_file():
-        return read_pt(*files, class_names)
+        try:
+            source, there = read_pt(*files, class_names), raw()
+            if not there or source.made_from == contents_digest(there):
+                return source
+            log.info("%s was not made of the files that are there now; it is generated again", files[0])
+        except RunError as error:
+            log.warning("%s It is generated again.", error)
     source = generate()
     try:
-        write_pt(source, *files)
+        write_pt(replace(source, inputs=tuple(raw())), *files)
     except OSError as error:
         log.warning("%s is not cached (%s); it will be generated again next time.", stem, error)
     return source

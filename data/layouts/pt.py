@@ -3,7 +3,7 @@
 `NAME_bias_R.pt` is `{train: {data, label, b_label}, valid: {...}}`, `NAME_test.pt` is `{data, label, b_label}`; sets
 with one ratio only have `NAME.pt`. `data` is [N, C, H, W], float in [0, 1]. Ours hold bytes, which take a quarter of
 the space, and also `origin`, `class_names`, `true_label` where a label may be wrong, and `made_from`, the digest of the
-image files that they were made from, where these may change.
+files that they were made from, where these may change.
 """
 
 from dataclasses import replace
@@ -44,6 +44,8 @@ def read_pt(
     about = both if isinstance(both, dict) else {}
     names = class_names or _class_names(about.get("class_names"), train_file)
     origin, made_from = about.get("origin"), about.get("made_from")
+    if made_from != (test.get("made_from") if isinstance(test, dict) else None):
+        raise RunError(f"{test_file} was not made together with {train_file}. Remove both, or prepare them again.")
     source = Source(
         train=_part(both, "train", train_file, len(names)),
         valid=_part(both, "valid", train_file, len(names)),
@@ -79,11 +81,11 @@ def pt_content(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
         known = {"data": clean.images.to(torch.device("cpu")), "label": clean.labels, "b_label": clean.bias_labels}
         return known if clean.true_labels is None else known | {"true_label": clean.true_labels}
 
-    about: dict[str, Any] = {"origin": source.origin, "class_names": list(source.class_names)}
+    about = {"origin": source.origin, "class_names": list(source.class_names)}
     made_from = source.made_from or (contents_digest(source.inputs) if source.inputs else "")
-    if made_from:
-        about["made_from"] = made_from
-    return {"train": plain(source.train), "valid": plain(source.valid), **about}, plain(source.test)
+    mark = {"made_from": made_from} if made_from else {}
+    both: dict[str, Any] = {"train": plain(source.train), "valid": plain(source.valid), **about, **mark}
+    return both, {**plain(source.test), **mark}
 
 
 def write_pt(source: Source, train_file: Path, test_file: Path) -> None:
