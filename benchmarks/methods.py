@@ -112,7 +112,8 @@ def floor(task: Task, passes: list[Pass]) -> Run:
 def prepared(task: Task, name: str) -> Method:
     """The method with a warm-up, if it has one, of a single epoch, which is over; it has learnt a little."""
     hparams = {"warmup": 1} if hasattr(methods[name].Hparams, "warmup") else {}
-    named = replace(task, stage=name, noise_rate=0.2)
+    cue = torch.randn(len(task.train), task.num_classes, generator=torch.Generator().manual_seed(0))
+    named = replace(task, stage=name, noise_rate=0.2, cue=cue)
     method = methods[name](named, methods[name].Hparams(**hparams)).to(task.device)
     for _ in range(WARM_UP):
         epoch(method, 0)()

@@ -20,6 +20,7 @@ SCORED = {Pass(rows, training=False, learns=False): 1 for rows in (500, STEPS * 
     ("name", "wanted"),
     [
         ("vanilla", {LEARN: STEPS}),
+        ("la", {LEARN: STEPS}),
         ("coteaching", {LEARN: 2 * STEPS}),
         ("disen", {LEARN: 2 * STEPS}),
         ("elr+", {LEARN: 2 * STEPS, TEACH: 2 * STEPS}),

@@ -1,0 +1,25 @@
+"""The figure of effective images: which runs are its points."""
+
+import json
+
+from benchmarks.effective import draw, main, points
+from utils.results.collector import find_runs
+
+
+def test_points_are_selections_that_draw(tmp_path):
+    stage = {"effective": {"conflicting-clean": 80.0}}
+    for alg, stages in {
+        "deneb_gce": [stage, {}],
+        "deneb_la": [stage, {}],
+        "gce": [{}],
+        "jtt_vanilla": [{}, {}],
+    }.items():
+        folder = tmp_path / "toy" / alg / "0.1_0.05" / "0"
+        folder.mkdir(parents=True)
+        result = {"stages": stages, "end": {"test_accuracy": 0.5}, "best_by": "valid_loss", "presets": []}
+        (folder / "result.json").write_text(json.dumps(result))
+    found = points(find_runs(tmp_path))
+    assert found == {"toy, 0.1_0.05": {"deneb_gce": [(80.0, 50.0)]}}
+    draw(found, tmp_path / "one.png")
+    main(str(tmp_path), str(tmp_path / "two.png"))
+    assert (tmp_path / "one.png").read_bytes()[:4] == (tmp_path / "two.png").read_bytes()[:4] == b"\x89PNG"
