@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torchvision.datasets import CIFAR10
 
 from data.augment import CIFAR
@@ -52,6 +51,8 @@ def cifar10(data_dir: Path, bratio: float, options: NoOptions) -> Source:
 
 def hold_out(train: Photographs) -> tuple[Photographs, Photographs]:
     """Nine tenths for training and one for validation: the same share of every class, always the same images."""
+    from sklearn.model_selection import train_test_split
+
     images, labels = train
     kept, held_out = train_test_split(np.arange(len(labels)), test_size=0.1, stratify=labels, random_state=0)
     kept.sort(), held_out.sort()

@@ -14,8 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from data.augment import DIGITS
 from data.coloring import colorize, draw_bias_labels
@@ -40,6 +38,9 @@ MAX_ROTATION, MAX_SHIFT, MAX_SCALE = np.deg2rad(12), 2.0, 0.1
 )
 def colored_digits(data_dir: Path, bratio: float, options: NoOptions) -> Source:
     """scikit-learn's 1,797 handwritten digits in colour, embedded (3,000 + 4,500 images, 28x28)"""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     digits, labels = load_digits(return_X_y=True)
     everything = np.arange(len(labels))
     rest, test = train_test_split(everything, test_size=TEST_DIGITS, stratify=labels, random_state=0)

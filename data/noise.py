@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.stats import truncnorm
 from torch import Tensor
 
 from data.split import Clean
@@ -196,6 +195,8 @@ def instance_noise(clean: Clean, num_classes: int, rate: float, seed: int) -> Te
 
     Deviation: images above 32 x 32 pixels are averaged to that size first, so that the projections fit in memory.
     """
+    from scipy.stats import truncnorm
+
     if rate == 0:
         return clean.labels.clone()
     generator = numpy_generator(seed, "instance noise")

@@ -26,7 +26,6 @@ from data.split import Clean, Source
 from utils.cli import Parser, any_path, declared_values, flag_of, number, run_script, show_log
 from utils.errors import UsageError
 from utils.metrics import GROUPS, group_index
-from utils.results.plots import contact_sheet
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +92,8 @@ def _prepare(arguments: argparse.Namespace, recipe: Recipe, bratio: float | None
         root = WRITERS[arguments.format](source, out, name, bratio, arguments.workers, arguments.overwrite)
         log.info("written, with checksums: %s", root)
     if arguments.stats:
+        from utils.results.plots import contact_sheet
+
         for split, clean in splits(source).items():
             log.info("\n%s\n%s", split, statistics(clean, source.class_names))
         sheet = pt_files(out / name, f"{name}{source.variant}", bratio)[0].with_suffix(".png")

@@ -3,7 +3,7 @@
 # docs/selection.md shows the outcome. A trial takes about 15 s on one idle core for the embedded data set.
 #   bash scripts/compare_criteria.sh                                       # colored_digits, four methods, 3 seeds
 #   METHODS=deneb_gce bash scripts/compare_criteria.sh --bratio 0.005      # further arguments go to the search
-set -euo pipefail
+set -efuo pipefail
 cd "$(dirname "$0")/.."
 : "${SEEDS:=0 1 2}" "${TRIALS:=24}" "${LOG_DIR:=log/compare_criteria}" "${METHODS:=deneb_vanilla deneb_gce jtt_gce lff}"
 for alg in $METHODS; do

@@ -9,7 +9,7 @@
 #
 # Finished runs are skipped and interrupted ones go on, so that a loop can be stopped and started again. A run that
 # fails is named at the end and does not stop the others.
-set -eo pipefail
+set -efo pipefail # -f: a * in METHODS is a wrong name, not all files
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 DENOISE="gce sce elr+ aum coteaching coteaching+ dividemix fdividemix"
@@ -40,18 +40,28 @@ for flag in "$@"; do
   fi
 done
 
+# quoted WORDS: them as a command that a shell reads as the same words.
+quoted() {
+  local word line=
+  for word in "$@"; do
+    [[ $word =~ ^[A-Za-z0-9_@%+=:,./-]+$ ]] || printf -v word %q "$word"
+    line+="$word "
+  done
+  echo "${line% }"
+}
+
 # run FLAGS: one training, if it belongs to this shard.
 run() {
   local mine=$((number++ % shards == shard)) code=0
   ((mine)) || return 0
   local command=("$PYTHON" train_mix.py --log_dir "$LOG_DIR" "$@" "${extra[@]}")
   if [[ -n $DRY_RUN ]]; then
-    echo "${command[*]}"
+    quoted "${command[@]}"
     return 0
   fi
   "${command[@]}" || code=$?
   ((code != 130)) || exit 130 # interrupted
-  ((code == 0)) || failed+=("${command[*]}")
+  ((code == 0)) || failed+=("$(quoted "${command[@]}")")
 }
 
 # tables FLAGS: what has been collected so far; the script ends with 1 if a run failed.

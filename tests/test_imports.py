@@ -1,6 +1,8 @@
 """Imports run one way: a module takes from its own room and from those below it, and methods not from each other."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,10 @@ def test_a_wrong_import_would_be_seen(tmp_path):
     (tmp_path / "wrong.py").write_text("def late():\n    from algorithms.training import trainer\n")
     assert imported(tmp_path / "wrong.py") == {"algorithms.training.trainer"}
     assert FLOOR[room("algorithms.training.trainer")] > FLOOR[room("algorithms.deneb")] > FLOOR[room("data.folder")]
+
+
+def test_a_listing_does_not_wait_for_libraries_that_it_has_no_use_for():
+    slow = ("sklearn", "scipy.stats", "matplotlib", "hyperopt", "ray", "pandas", "jinja2")
+    script = f"import sys, train_mix; train_mix.main(['--list']); print(sorted(sys.modules.keys() & {set(slow)}))"
+    listed = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert listed.stdout.splitlines()[-1] == "[]"

@@ -51,6 +51,14 @@ def test_the_rows_are_those_of_the_paper():
     assert len(pairs) == 15 + 24 + 9
 
 
+def test_printed_commands_are_quoted_and_a_star_is_no_file():
+    odd = ["--data_dir", "/my photos/it's", "--run_name", "a*b"]
+    lines = commands("table_colored_digits.sh", *odd, METHODS="* gce", SEEDS="0")
+    words = [shlex.split(line) for line in lines]
+    assert all(line[-4:] == odd for line in words)
+    assert [line[line.index("--alg") + 1] for line in words] == ["*", "gce"]
+
+
 def test_quick_is_the_same_loop_with_one_seed_one_ratio_and_one_epoch():
     full, quick = commands("table_colored_mnist.sh"), commands("table_colored_mnist.sh", "--quick", "--gpu", "cpu")
     assert len(full) == 5 * 4 * 2 * len(quick)

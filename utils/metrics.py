@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 GROUPS = ("aligned-clean", "conflicting-clean", "aligned-noisy", "conflicting-noisy")
@@ -50,6 +49,8 @@ def group_accuracies(predicted: Tensor, true: Tensor, bias: Tensor, num_classes:
 
 def auroc(score: np.ndarray, positive: np.ndarray, among: np.ndarray) -> float | None:
     """Area under the ROC curve of `score` for `positive`, among the chosen samples; None where a side is empty."""
+    from sklearn.metrics import roc_auc_score
+
     truth = positive[among]
     return float(roc_auc_score(truth, score[among])) if truth.any() and not truth.all() else None
 

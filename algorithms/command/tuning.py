@@ -25,7 +25,6 @@ from utils.files import write_json, write_text
 from utils.hpo.engine import Outcome, Plan, Report, search
 from utils.hpo.trials import History, Trial, settings_text, trials_csv, trials_table
 from utils.logbook import environment
-from utils.results import plots
 from utils.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -207,6 +206,8 @@ def run_search(arguments: argparse.Namespace, command: str) -> str:
         reasons = sorted({trial.error or trial.status for trial in history.trials})
         raise RunError(f"not one of {len(history.trials)} trials was finished. {' '.join(reasons)}")
     if not arguments.no_figures:
+        from utils.results import plots
+
         plots.search_progress(folder / "search.png", history, plan.space, title, maximise)
     return f"{trials_table(history, title, maximise)}\n{folder / 'best.json'}"
 

@@ -6,8 +6,6 @@ Ours (docs/beyond_deneb.md). Of images with cue a and given label g, none but th
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import rankdata
-from sklearn.isotonic import IsotonicRegression
 from torch import Tensor
 
 from algorithms.parts.losses import prediction_entropy
@@ -53,6 +51,9 @@ def fit_cue_model(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> C
     surer half is taken for aligned: given labels there show the noise of their cue's class. The share of contradicted
     images rises with the rank from the noise rate rho (isotonic regression): rate = rho + (1 - rho) P(conflicting).
     """
+    from scipy.stats import rankdata
+    from sklearn.isotonic import IsotonicRegression
+
     cue, entropy = logits.argmax(1), prediction_entropy(logits, temperature)
     quantile = torch.empty_like(entropy)
     for members in (cue == one for one in cue.unique()):

@@ -5,8 +5,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from utils.distributed import from_writer
@@ -60,6 +58,9 @@ def component_posterior(
 
 
 def _posterior(values: np.ndarray, side: Literal["lower", "upper"], seed: int, **settings: Any) -> np.ndarray:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
     mixture = GaussianMixture(2, random_state=seed, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the few iterations are the methods', converged or not

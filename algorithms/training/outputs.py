@@ -17,7 +17,6 @@ from utils.distributed import world
 from utils.errors import RunError
 from utils.files import read_json, write_json
 from utils.logbook import environment
-from utils.results import plots
 from utils.results.tables import record_csv
 from utils.run_folder import RunFolder
 
@@ -88,6 +87,8 @@ def save_selection(
     config: RunConfig, folder: RunFolder, selection: Selection, members: Tensor, dataset: Dataset
 ) -> None:
     """Writes `selection.npz`, whose rows are the samples at `members` (int64 [K]), and figures of it."""
+    from utils.results import plots
+
     groups = dataset.train_groups()[members].numpy()
     selection.save(folder / "selection.npz", index=members.numpy(), group=groups)
     if not config.figures:
@@ -127,6 +128,8 @@ def result(config: RunConfig, summary: dict[str, Any], journal: Journal, history
 def save_result(config: RunConfig, folder: RunFolder, journal: Journal, result: dict[str, Any]) -> None:
     """Writes the figures, tables and last of all `result.json`, which marks the run done."""
     if config.figures:
+        from utils.results import plots
+
         plots.learning_curves(folder / "figures", journal.records)
     if config.result_dir is not None:
         place: Path = config.result_dir / config.dataset_name / config.alg / config.ratios

@@ -7,7 +7,6 @@ from algorithms.task import over_split
 from data.split import Dataset
 from utils.audit.samples import FILE, label_errors, names, numbers, write_samples
 from utils.metrics import GROUPS
-from utils.results import plots
 from utils.run_folder import RunFolder
 
 
@@ -18,6 +17,8 @@ def audit(folder: RunFolder, dataset: Dataset, method: Method, rated: dict[str, 
         method: the one that trained the final model, which judges all images, also those that were not trained on.
         rated: columns that selectors filled, float64 [N] each, NaN for images that they did not see.
     """
+    from utils.results import plots
+
     train, notes, classes = dataset.train, dataset.annotations["train"], dataset.class_names
     logits = over_split(method.eval().predict, train, method.task.device).double()
     predicted = logits.argmax(1)
