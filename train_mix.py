@@ -73,7 +73,9 @@ def train(config: RunConfig) -> dict:
     """One run, with what a reader wants to see before and after it."""
     print(f"{config.alg} on {config.dataset_name}, seed {config.data.seed}, {config.device}, in {config.folder}")
     data = asdict(config.data)
-    print(f"  data: {assignments(data | data.pop('options'))}")
+    for nested in ("options", "preprocessing", "encoder"):
+        data |= data.pop(nested) or {}
+    print(f"  data: {assignments(data)}")
     for stage in config.stages:
         print(f"  {stage.method}: {assignments(asdict(stage.hparams) | asdict(stage.settings))}")
     result = run(config)

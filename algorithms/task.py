@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from data.batches import Batch, Batches, as_probabilities, gather, shuffled, weighted_draws
 from data.split import Split
+from models.heads import HEADS
 from models.registry import Network, build_network
 from models.sharded import synchronised
 from utils.distributed import gather_rows, own_rows, world
@@ -28,6 +29,7 @@ class StageSettings:
     """How one stage is trained, whatever the method.
 
     weights: a file to start networks from.
+    head: what is trained on the features of `model`, which itself is not; empty where `model` is trained.
     amp, compile: in which precision and how networks compute in training mode, see `models.registry.Network`.
     """
 
@@ -44,6 +46,7 @@ class StageSettings:
     weights: Path | None = None
     amp: str = "off"
     compile: bool = False
+    head: str = ""
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of `--opt`; Adam gets the weight decay it is told (the authors' code dropped it).
@@ -98,9 +101,13 @@ class Task:
         Networks that start from given weights differ in their last layer only.
         """
         channels, height, width = self.train.images.shape[1:]
+        shape = self.train.transform.shape((channels, height, width))
         classes, settings = num_classes or self.num_classes, self.settings
         with self.initialising(name):
-            network = build_network(settings.model, (channels, height, width), classes, settings.weights)
+            if settings.head:
+                network = HEADS[settings.head](shape, classes)
+            else:
+                network = build_network(settings.model, shape, classes, settings.weights)
         network.precision, network.compiled = PRECISIONS[settings.amp], settings.compile
         network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return synchronised(network) if self.sync_bn and world() > 1 else network

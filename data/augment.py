@@ -10,12 +10,14 @@ after every step.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from models.preprocessing import Preprocessing
 
 RATIOS = 3 / 4, 4 / 3
 """The aspect ratios of `RandomResizedCrop`."""
@@ -37,6 +39,8 @@ class Transform:
     hue, saturation: largest shift of the hue, in turns, and largest relative change of the saturation.
     degrees: largest rotation, either way.
     mean, std: of each channel, for images in [0, 1]; for scoring too. Both or neither.
+    size: pixels of each side that images are brought to, by this interpolation; for scoring too. 0 leaves them as they
+        are.
     """
 
     crop: int = 0
@@ -47,6 +51,13 @@ class Transform:
     degrees: float = 0.0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    size: int = 0
+    interpolation: str = "bilinear"
+
+    def fitted_to(self, network: Preprocessing) -> "Transform":
+        """The same augmentation with the size and the figures of a pretrained network."""
+        smooth = "bilinear" if network.interpolation == "bilinear" else "bicubic"
+        return replace(self, mean=network.mean, std=network.std, size=network.size, interpolation=smooth)
 
     def for_training(self, images: Tensor) -> Tensor:
         """uint8 [B, C, H, W] to floats for a training step; every image has its own random draw."""
@@ -66,11 +77,21 @@ class Transform:
             images = with_saturation(images, factor.where(~early, 1))
         if self.degrees:
             images = rotated(images, uniform(-self.degrees, self.degrees))
-        return self._normalised(images).contiguous(memory_format=torch.channels_last)
+        return self._normalised(self._sized(images)).contiguous(memory_format=torch.channels_last)
 
     def for_scoring(self, images: Tensor) -> Tensor:
         """uint8 [B, C, H, W] to floats without augmentation, for scoring passes and evaluation."""
-        return self._normalised(_scaled(images))
+        return self._normalised(self._sized(_scaled(images)))
+
+    def shape(self, stored: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Shape of what a network sees of images of the shape `stored`."""
+        return (stored[0], self.size, self.size) if self.size else stored
+
+    def _sized(self, images: Tensor) -> Tensor:
+        if not self.size or images.shape[2:] == (self.size, self.size):
+            return images
+        sized = F.interpolate(images, (self.size, self.size), mode=self.interpolation, antialias=True)
+        return sized.clamp_(0, 1)  # bicubic interpolation overshoots
 
     def _normalised(self, images: Tensor) -> Tensor:
         """Works on whole rows of pixels: three channels are too short a run to be fast."""

@@ -1,7 +1,7 @@
 """From a data set's name and settings to a `Dataset` ready for training: validation, label noise, annotations."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.features import Encoder, encoded
 from data.layouts.images import listed
 from data.noise import Matrix, noisy_labels
 from data.registry import NoOptions, datasets
 from data.split import Annotations, Clean, Dataset, Source, Split
+from data.store import IN_FILES
+from models.preprocessing import Preprocessing
 from utils.errors import RunError
 from utils.seeds import numpy_generator
 
@@ -28,7 +31,12 @@ COUNTED = 20
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What determines the training data, bit for bit; `options` are those that the data set declares."""
+    """What determines the training data, bit for bit.
+
+    options: those that the data set declares.
+    preprocessing: what a pretrained network expects of images, in place of what the transform of `augment` says of it.
+    encoder: whose features take the place of images, if any.
+    """
 
     dataset: str
     data_dir: str
@@ -41,6 +49,8 @@ class DataSettings:
     augment: str = "none"
     noise_matrix: Matrix | None = None
     options: Any = field(default_factory=NoOptions)
+    preprocessing: Preprocessing | None = None
+    encoder: Encoder | None = None
 
 
 def load_dataset(settings: DataSettings) -> Dataset:
@@ -49,11 +59,19 @@ def load_dataset(settings: DataSettings) -> Dataset:
     Raises:
         RunError: files are missing, damaged or inconsistent; the message says which and what to do.
     """
-    recipe = datasets[settings.dataset]
+    recipe, options, encoder = datasets[settings.dataset], settings.options, settings.encoder
     transform = recipe.transforms[settings.augment]
-    source = recipe.build(Path(settings.data_dir), settings.bratio, settings.options)
+    if settings.preprocessing is not None:
+        transform = transform.fitted_to(settings.preprocessing)
+    if encoder is not None and encoder.preprocessing is not None and hasattr(options, "image_size"):
+        options = replace(options, image_size=IN_FILES)
+    source = recipe.build(Path(settings.data_dir), settings.bratio, options)
     check(source, settings.dataset)
     log.info("%s", described(source))
+    pictures = None
+    if encoder is not None:
+        pictures = source.train.images
+        source, transform = encoded(source, encoder, transform)
     valid, test = source.valid, source.test
     if settings.clean_valid:
         valid, test = _halves(test)
@@ -80,6 +98,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
         },
         class_names=source.class_names,
         origin=source.origin,
+        pictures=pictures,
     )
 
 

@@ -16,7 +16,8 @@ from utils.metrics import group_counts, group_index
 class Split:
     """Images with the labels they were given, which may be wrong. Nothing in it tells which are.
 
-    images: uint8 [N, C, H, W], channels last in memory or in a file, so that a batch of rows is one contiguous copy.
+    images: uint8 [N, C, H, W], channels last in memory or in a file, so that a batch of rows is one contiguous copy; or
+        features of images as described in data/features.py, float16 [N, D, V, 1].
     labels: int64 [N].
     transform: how a network sees the images.
     """
@@ -26,7 +27,7 @@ class Split:
     transform: Transform = field(default_factory=Transform)
 
     def __post_init__(self) -> None:
-        assert self.images.dtype == torch.uint8
+        assert self.images.dtype in (torch.uint8, torch.float16)
         assert self.labels.dtype == torch.int64
         assert len(self.images) == len(self.labels)
 
@@ -126,6 +127,12 @@ class Dataset:
     annotations: dict[str, Annotations]
     class_names: tuple[str, ...]
     origin: str
+    pictures: Images | None = None
+    """The training images, where `train` holds features of them: for figures."""
+
+    @property
+    def train_pictures(self) -> Images:
+        return self.train.images if self.pictures is None else self.pictures
 
     @property
     def num_classes(self) -> int:

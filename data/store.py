@@ -9,10 +9,12 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +23,9 @@ from utils.errors import RunError
 from utils.files import replacing, write_json
 
 log = logging.getLogger(__name__)
+
+IN_FILES = -1
+"""An `image_size` that leaves images in their files: see `ImageFiles`."""
 
 CHUNK = 1024
 """Images that are handled at a time where all of them pass."""
@@ -92,12 +97,38 @@ class Store:
         return whole
 
 
+@dataclass(frozen=True)
+class ImageFiles:
+    """Images that stay in their files, N of them, each of its own size; `decode` gives uint8 [H, W, 3].
+
+    A data set that is asked for `IN_FILES` has them in place of `Images` until an encoder has made features of them.
+    """
+
+    paths: tuple[Path, ...]
+    decode: Callable[[Path], np.ndarray]
+
+    @property
+    def shape(self) -> torch.Size:
+        """[N, 3, 0, 0]: they have no size in common."""
+        return torch.Size((len(self), 3, 0, 0))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, at: int) -> Tensor:
+        """The image at `at`, uint8 [3, H, W]."""
+        return torch.from_numpy(np.array(self.decode(self.paths[at]))).permute(2, 0, 1)
+
+    def subset(self, index: Tensor) -> "ImageFiles":
+        return replace(self, paths=tuple(self.paths[i] for i in index.tolist()))
+
+
 Images = Tensor | Store
 
 
-def taken(images: Images, index: Tensor) -> Images:
-    """The images at `index` (int64 [K]): a copy of those in memory, a view of a store."""
-    return images.subset(index) if isinstance(images, Store) else read(images, index)
+def taken(images: Any, index: Tensor) -> Any:
+    """The images at `index` (int64 [K]): a copy of those in memory, a view of a store or of files."""
+    return read(images, index) if isinstance(images, Tensor) else images.subset(index)
 
 
 def read(images: Images, index: Tensor) -> Tensor:

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import WeightsEnum
 
+from models.preprocessing import Preprocessing
 from models.sharded import shared_out
-from models.weights import load_published, load_weights
+from models.weights import Published, load_published, load_weights
 from utils.errors import RunError, UsageError
 from utils.files import sha256
 from utils.registry import Registry
@@ -31,8 +31,10 @@ class Network(nn.Module):
 
     feature_dim: int
     fc: nn.Linear
-    published: ClassVar[WeightsEnum | None] = None
-    """torchvision's weights that it starts from, unless a file is named."""
+    published: ClassVar[Published | None] = None
+    """The weights that it starts from, unless a file is named."""
+    preprocessing: ClassVar[Preprocessing | None] = None
+    """What the published weights expect of images."""
     precision: torch.dtype | None = None
     compiled: bool = False
 
@@ -55,6 +57,10 @@ class Network(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.predict(self.extract(images))
 
+    def own_name(self, name: str) -> str:
+        """Its own name for a tensor of a published state dict."""
+        return name
+
 
 @cache
 def compiled(encode: Callable[[Network, Tensor], Tensor]) -> Callable[[Network, Tensor], Tensor]:
@@ -75,7 +81,18 @@ def compiled(encode: Callable[[Network, Tensor], Tensor]) -> Callable[[Network, 
     return run
 
 
-networks: Registry[type[Network]] = Registry("network", "models")
+class Networks(Registry[type[Network]]):
+    """Those of this package, and any of timm's by a name such as timm:resnet18, which are too many to list."""
+
+    def __getitem__(self, name: str) -> type[Network]:
+        if not name.startswith("timm:"):
+            return super().__getitem__(name)
+        from models.timm_network import timm_network
+
+        return timm_network(name)
+
+
+networks = Networks("network", "models")
 
 
 def build_network(

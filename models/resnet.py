@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from models.preprocessing import torchvision_preprocessing
 from models.registry import Network, networks
 
 
@@ -70,6 +71,7 @@ class PretrainedResNet18(ResNet18):
     """ResNet18 from torchvision's ImageNet weights, with a new last layer (11,181,642 parameters)"""
 
     published = models.ResNet18_Weights.IMAGENET1K_V1
+    preprocessing = torchvision_preprocessing(published)
 
 
 @networks.register("pretrained_ResNet34")
@@ -77,6 +79,7 @@ class PretrainedResNet34(ResNet34):
     """ResNet34 from torchvision's ImageNet weights, with a new last layer (21,289,802 parameters)"""
 
     published = models.ResNet34_Weights.IMAGENET1K_V1
+    preprocessing = torchvision_preprocessing(published)
 
 
 @networks.register("pretrained_ResNet50")
@@ -84,6 +87,7 @@ class PretrainedResNet50(ResNet50):
     """ResNet50 from torchvision's ImageNet weights, with a new last layer (23,528,522 parameters)"""
 
     published = models.ResNet50_Weights.IMAGENET1K_V1
+    preprocessing = torchvision_preprocessing(published)
 
 
 @networks.register("pretrained_ResNet101")
@@ -91,6 +95,7 @@ class PretrainedResNet101(ResNet101):
     """ResNet101 from torchvision's ImageNet weights, with a new last layer (42,520,650 parameters)"""
 
     published = models.ResNet101_Weights.IMAGENET1K_V1
+    preprocessing = torchvision_preprocessing(published)
 
 
 @networks.register("pretrained_ResNet152")
@@ -98,3 +103,4 @@ class PretrainedResNet152(ResNet152):
     """ResNet152 from torchvision's ImageNet weights, with a new last layer (58,164,298 parameters)"""
 
     published = models.ResNet152_Weights.IMAGENET1K_V1
+    preprocessing = torchvision_preprocessing(published)

@@ -18,8 +18,10 @@ from algorithms.training.config import STAGES, RunConfig, StageConfig
 from algorithms.training.criteria import CRITERIA, DEFAULT
 from algorithms.training.pairs import stages_of
 from data import noise
+from data.features import Encoder
 from data.load import DataSettings
 from data.registry import Defaults, datasets
+from models.heads import HEADS
 from models.registry import networks
 from utils import distributed
 from utils.cli import Parser, any_path, declared_values, existing_file, flag_of, folder_name, milestones, number, truth
@@ -32,11 +34,12 @@ THREADS = number(int, low=1, high=1024)
 SEED = number(int, low=0)
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "model": {"help": "network"},
+    "model": {"help": "network, one of --list models, or timm:NAME for any of the package timm"},
     "weights": {
         "type": existing_file,
         "metavar": "FILE",
-        "help": "state dict to start from, but for the last layer (default: torchvision's for pretrained_*, or none)",
+        "help": "state dict to start from, but for the last layer: .pth, .pt or .safetensors (default: the published "
+        "ones of pretrained_* and timm:*, which are downloaded; none for the others)",
     },
     "epochs": {"type": COUNT, "help": "epochs of each stage"},
     "batch_size": {"type": number(int, low=2, high=1_000_000), "help": "images per step"},
@@ -60,6 +63,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 """Training settings; each can also be given for one stage alone, as --first.lr or --second.lr."""
+
+FROZEN: dict[str, Any] = {
+    "model": "pretrained_ResNet18", "epochs": 30, "batch_size": 64, "opt": "SGD", "lr": 0.01, "weight_decay": 1e-3,
+    "lr_decay": "CosineAnnealingLR",
+}  # fmt: skip
+"""Defaults of `--frozen`, whatever the data set: docs/photographs.md has how they were chosen."""
 
 GENERAL = {"momentum": 0.9, "lr_decay": "StepLR", "lr_decay_rate": 0.1, "amp": "off", "compile": False}
 """Defaults of the settings that no data set changes."""
@@ -91,6 +100,7 @@ def build_parser(alg: str, dataset: str, prog: str, add_more: Callable[[Parser],
         training.add_argument(f"--{name}", **{**details, "help": details["help"] + default})
         for stage in STAGES:
             training.add_argument(f"--{stage}.{name}", **{**details, "help": argparse.SUPPRESS})
+    _add_frozen(parser.add_argument_group("features of a network that is not trained"))
     _add_hparams(parser, [methods[name] for name in stages_of(alg)])
     _add_run(parser.add_argument_group("run"))
     if add_more:
@@ -132,8 +142,25 @@ def _add_data(group: Any) -> None:
         help="reference: the authors' rule, which redraws labels and changes fewer; exact: changes round(nratio * N)",
     )
     group.add_argument("--clean_valid", action="store_true", help="validate on a stratified half of the test split")
-    group.add_argument("--augment", help="name of the data set's transform (default: its first)")
+    group.add_argument(
+        "--augment",
+        help="name of the data set's transform (default: its first, with the size and the figures that a pretrained "
+        "--model was trained with, if it was)",
+    )
     group.add_argument("--num_classes", type=number(int, low=2, high=1_000_000), help="checked against the data set")
+
+
+def _add_frozen(group: Any) -> None:
+    group.add_argument(
+        "--frozen", action="store_true",
+        help="compute the features of all images by --model once, and train a head on them in its place; further "
+        f"defaults: {', '.join(f'{name} {value}' for name, value in FROZEN.items())}",
+    )  # fmt: skip
+    group.add_argument("--head", choices=HEADS, help="what is trained on the features (default: linear)")
+    group.add_argument(
+        "--views", type=number(int, low=0), help="augmented views of each image, beside the plain one (default: 0)"
+    )
+    group.add_argument("--features_dir", type=Path, help="where features are kept (default: features/ in --log_dir)")
 
 
 def _add_options(parser: Parser, dataset: str) -> None:
@@ -263,6 +290,12 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
     precision = "off" if device.type == "cpu" else "bf16" if native else "fp16"
     given |= {flag: precision for flag in ("amp", *(f"{stage}.amp" for stage in STAGES)) if given[flag] == "auto"}
     names = stages_of(arguments.alg)
+    for flag in ("head", "views", "features_dir"):
+        if given[flag] is not None and not arguments.frozen:
+            raise UsageError(f"--{flag} belongs to --frozen: say that too, or leave it out.")
+    for flag in (f"{stage}.{name}" for stage in STAGES for name in ("model", "weights")):
+        if given[flag] is not None and arguments.frozen:
+            raise UsageError(f"--{flag}: with --frozen all stages have the same features. Say --{flag.split('.')[1]}.")
     if len(names) == 1:
         for flag in given:
             if flag.split(".")[0] in STAGES and given[flag] is not None:
@@ -304,16 +337,29 @@ def noise_matrix(text: str) -> noise.Matrix:
 
 
 def data_settings(arguments: argparse.Namespace) -> DataSettings:
-    """What data the flags ask for; what is not given is the data set's own.
+    """What data the flags ask for; what is not given is the data set's own, or that of a pretrained network.
 
     Raises:
-        UsageError: the data set has no such transform.
+        UsageError: the data set has no such transform, or features are asked for of a network with random weights.
     """
     recipe = datasets[arguments.dataset]
     matrix = arguments.noise_matrix
     if matrix is not None and arguments.nratio is not None:
         raise UsageError("--noise_matrix says how many labels are wrong. Leave out --nratio.")
     nratio = recipe.defaults.nratio if arguments.nratio is None else arguments.nratio
+    last = STAGES[len(stages_of(arguments.alg)) - 1]
+    settings = _settings(vars(arguments), recipe.defaults, last, selector=False)
+    network = networks[settings.model]
+    pretrained = network.published is not None or settings.weights is not None
+    if arguments.frozen and not pretrained:
+        raise UsageError(
+            f"--frozen --model {settings.model}: features of random weights say little. Take a pretrained network, "
+            "such as pretrained_ResNet18 or timm:NAME, or name a file of --weights."
+        )
+    preprocessing = network.preprocessing if pretrained and not arguments.augment else None
+    options = declared_values(recipe.options, vars(arguments))
+    if preprocessing is not None and hasattr(options, "image_size") and not hasattr(arguments, "image_size"):
+        options = dataclasses.replace(options, image_size=preprocessing.size)
     augment = arguments.augment or next(iter(recipe.transforms))
     if augment not in recipe.transforms:
         raise UsageError(f"--augment {augment}: {arguments.dataset} has {', '.join(recipe.transforms)}.")
@@ -328,7 +374,18 @@ def data_settings(arguments: argparse.Namespace) -> DataSettings:
         seed=arguments.seed,
         augment=augment,
         noise_matrix=matrix,
-        options=declared_values(recipe.options, vars(arguments)),
+        options=options,
+        preprocessing=preprocessing,
+        encoder=Encoder(
+            settings.model,
+            settings.weights,
+            preprocessing,
+            arguments.views or 0,
+            arguments.features_dir or arguments.log_dir / "features",
+            pick_device(arguments.gpu),
+        )
+        if arguments.frozen
+        else None,
     )
 
 
@@ -351,6 +408,8 @@ def _settings(given: dict[str, Any], defaults: Defaults, stage: str | None, sele
     values = {**GENERAL, **{name: getattr(defaults, name) for name in SETTINGS if hasattr(defaults, name)}}
     if selector and defaults.first_epochs is not None:
         values["epochs"] = defaults.first_epochs
+    if given["frozen"]:
+        values |= {**FROZEN, "head": given["head"] or next(iter(HEADS))}
     for flag in ("", f"{stage}.") if stage else ("",):
         values |= {name: given[flag + name] for name in SETTINGS if given[flag + name] is not None}
     values.setdefault("weight_decay", 1e-3 if values["opt"] == "SGD" else 0.0)

@@ -98,9 +98,13 @@ class RunConfig:
         """What distinguishes this run from others, flat: two runs with equal arguments have equal results."""
         values = {"alg": self.alg, "resampling": self.resampling, "best_by": self.best_by, **asdict(self.data)}
         values |= values.pop("options")
-        del values["data_dir"]
         if self.data.noise_matrix is None:
             del values["noise_matrix"]
+        del values["data_dir"], values["encoder"]
+        if self.data.preprocessing is None:
+            del values["preprocessing"]
+        if self.data.encoder is not None and self.data.encoder.views:
+            values["views"] = self.data.encoder.views
         if self.referee is not None:
             values["referee"] = self.referee.as_dict()
         if self.sync_bn:

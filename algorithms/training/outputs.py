@@ -104,7 +104,7 @@ def save_selection(
         "least sampled: given label (true label)": order[-plots.SHEET :],
     }
     plots.sample_sheet(
-        figures / "samples.png", train.images, shown,
+        figures / "samples.png", dataset.train_pictures, shown,
         train.labels, notes.true_labels, notes.wrong(train.labels), dataset.class_names,
     )  # fmt: skip
 

@@ -40,7 +40,7 @@ def audit(folder: RunFolder, dataset: Dataset, method: Method, rated: dict[str, 
     errors = label_errors(train.labels.numpy(), predicted.numpy(), confidence.numpy())[: plots.SHEET]
     if figures and len(errors):
         plots.sample_sheet(
-            folder / "figures" / "label_errors.png", train.images,
+            folder / "figures" / "label_errors.png", dataset.train_pictures,
             {"likeliest label errors: given label (predicted)": errors},
             train.labels, predicted, notes.wrong(train.labels), classes,
         )  # fmt: skip

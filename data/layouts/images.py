@@ -29,7 +29,7 @@ from tqdm import tqdm
 from data.layouts.files import names_below
 from data.registry import option
 from data.split import Clean
-from data.store import CHUNK, Images, fits_in_memory, stored
+from data.store import CHUNK, IN_FILES, ImageFiles, Images, fits_in_memory, stored
 from utils.errors import RunError
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,8 @@ class DamagedImage(RunError):
 class Reading:
     """How image files are read.
 
-    size: pixels of each side to which every image is squashed; 0 leaves them as they are, and then all must be alike.
+    size: pixels of each side to which every image is squashed; 0 leaves them as they are, and then all must be alike;
+        `IN_FILES` leaves them in their files.
     skip_damaged: leaves out the images that cannot be read.
     cache_dir: where images go that do not fit into memory; empty for beside them.
     """
@@ -136,7 +137,15 @@ def listed(things: Sequence[str], separator: str = ", ") -> str:
 
 
 def _read(paths: list[Path], reading: Reading, damaged: dict[int, str]) -> Images:
-    """All images of `paths`; those that cannot be read are black, and `damaged` gets their positions and reasons."""
+    """All images of `paths`; those that cannot be read are black, and `damaged` gets their positions and reasons.
+
+    Images that stay in their files are read now only to leave out the damaged ones.
+    """
+    if reading.size == IN_FILES:
+        if reading.skip_damaged:
+            for _ in _chunks(paths, 1, (len(paths), 3, 1, 1), CHUNK, damaged):
+                pass
+        return ImageFiles(tuple(paths), decode)  # type: ignore[return-value]
     shape = (len(paths), 3, *_common_shape(paths, reading.size))
     if fits_in_memory(math.prod(shape)):
         return next(_chunks(paths, reading.size, shape, len(paths), damaged))
@@ -288,7 +297,7 @@ def contents_digest(paths: Sequence[Path], about: str = "") -> str:
 
 def resized(images: Tensor, size: int) -> Tensor:
     """uint8 [N, 3, H, W] squashed to `size` x `size` as files are when they are read; 0 leaves it as it is."""
-    if size in (0, images.shape[2]) and size in (0, images.shape[3]):
+    if size in (0, IN_FILES) or images.shape[2:] == (size, size):
         return images
     out = torch.empty(len(images), size, size, 3, dtype=torch.uint8)
     for row, image in zip(out, images.permute(0, 2, 3, 1), strict=True):

@@ -63,7 +63,7 @@ def read_pt(
                 f"{list(shape)}; all must be alike."
             )
     stored = "x".join(map(str, reversed(source.train.images.shape[2:])))
-    if size and stored != f"{size}x{size}":
+    if size > 0 and stored != f"{size}x{size}":
         source = replace(
             source,
             train=_squashed(source.train, size),
