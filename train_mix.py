@@ -62,9 +62,12 @@ def train_all(argv: list[str]) -> list[dict]:
         data = config.data
         chosen = {"dataset": data.dataset, "data_dir": data.data_dir, "bratio": data.bratio, "nratio": data.nratio}
         chosen |= asdict(data.options) | {"seed": arguments.seed}
+        if data.encoder is not None:
+            chosen |= {name: getattr(arguments, name) for name in ("model", "weights", "head", "views")}
         flags = [
             part for name, value in chosen.items() if value not in (None, "") for part in (f"--{name}", str(value))
         ]
+        flags += ["--frozen"] if data.encoder is not None else []
         print(f"\nThe baseline to compare with: {command_line('train_mix.py', ['--alg', 'vanilla', *flags])}")
     return results
 

@@ -34,7 +34,7 @@ class Network(nn.Module):
     published: ClassVar[Published | None] = None
     """The weights that it starts from, unless a file is named."""
     preprocessing: ClassVar[Preprocessing | None] = None
-    """What the published weights expect of images."""
+    """What weights that are published for it expect of images."""
     precision: torch.dtype | None = None
     compiled: bool = False
 

@@ -17,6 +17,7 @@ from models.registry import Network, networks
 class ResNet(Network, models.ResNet):
     """Base: a subclass names the block and how many of them each stage has."""
 
+    preprocessing = torchvision_preprocessing(models.ResNet18_Weights.IMAGENET1K_V1)  # all first versions share it
     block: type[BasicBlock] | type[Bottleneck]
     depths: tuple[int, int, int, int]
 
@@ -71,7 +72,6 @@ class PretrainedResNet18(ResNet18):
     """ResNet18 from torchvision's ImageNet weights, with a new last layer (11,181,642 parameters)"""
 
     published = models.ResNet18_Weights.IMAGENET1K_V1
-    preprocessing = torchvision_preprocessing(published)
 
 
 @networks.register("pretrained_ResNet34")
@@ -79,7 +79,6 @@ class PretrainedResNet34(ResNet34):
     """ResNet34 from torchvision's ImageNet weights, with a new last layer (21,289,802 parameters)"""
 
     published = models.ResNet34_Weights.IMAGENET1K_V1
-    preprocessing = torchvision_preprocessing(published)
 
 
 @networks.register("pretrained_ResNet50")
@@ -87,7 +86,6 @@ class PretrainedResNet50(ResNet50):
     """ResNet50 from torchvision's ImageNet weights, with a new last layer (23,528,522 parameters)"""
 
     published = models.ResNet50_Weights.IMAGENET1K_V1
-    preprocessing = torchvision_preprocessing(published)
 
 
 @networks.register("pretrained_ResNet101")
@@ -95,7 +93,6 @@ class PretrainedResNet101(ResNet101):
     """ResNet101 from torchvision's ImageNet weights, with a new last layer (42,520,650 parameters)"""
 
     published = models.ResNet101_Weights.IMAGENET1K_V1
-    preprocessing = torchvision_preprocessing(published)
 
 
 @networks.register("pretrained_ResNet152")
@@ -103,4 +100,3 @@ class PretrainedResNet152(ResNet152):
     """ResNet152 from torchvision's ImageNet weights, with a new last layer (58,164,298 parameters)"""
 
     published = models.ResNet152_Weights.IMAGENET1K_V1
-    preprocessing = torchvision_preprocessing(published)

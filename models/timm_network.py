@@ -57,10 +57,11 @@ class TimmNetwork(Network):
 
         super().__init__()
         try:
-            self.body: Any = timm.create_model(self.timm_name, in_chans=image_shape[0], num_classes=0)
+            self.body = timm.create_model(self.timm_name, in_chans=image_shape[0], num_classes=0)
         except Exception as error:  # whatever one of the many architectures raises
             raise ValueError(f"timm cannot build it ({error})") from error
-        self.feature_dim = int(getattr(self.body, "head_hidden_size", None) or self.body.num_features)
+        body: Any = self.body
+        self.feature_dim = getattr(body, "head_hidden_size", None) or body.num_features
         self.fc = nn.Linear(self.feature_dim, num_classes)
 
     def encode(self, images: Tensor) -> Tensor:
@@ -69,7 +70,8 @@ class TimmNetwork(Network):
     def own_name(self, name: str) -> str:
         if name.startswith(("body.", "fc.")):
             return name
-        last_layers = self.body.pretrained_cfg.get("classifier") or ()
+        body: Any = self.body
+        last_layers = body.pretrained_cfg.get("classifier") or ()
         for last in (last_layers,) if isinstance(last_layers, str) else last_layers:
             if name.startswith(f"{last}."):
                 return f"fc.{name.removeprefix(f'{last}.')}"

@@ -65,7 +65,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 """Training settings; each can also be given for one stage alone, as --first.lr or --second.lr."""
 
 FROZEN: dict[str, Any] = {
-    "model": "pretrained_ResNet18", "epochs": 30, "batch_size": 64, "opt": "SGD", "lr": 0.01, "weight_decay": 1e-3,
+    "model": "pretrained_ResNet18", "epochs": 30, "batch_size": 64, "opt": "SGD", "lr": 1e-3, "weight_decay": 0.1,
     "lr_decay": "CosineAnnealingLR",
 }  # fmt: skip
 """Defaults of `--frozen`, whatever the data set: docs/photographs.md has how they were chosen."""
