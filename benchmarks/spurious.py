@@ -91,7 +91,7 @@ def main(argv: list[str]) -> int:
         write(a.out, a.data_dir, a.cue, a.bratio, a.per_class, a.test_per_class, a.seed)
         print(f"{a.out}: python train_mix.py --dataset folder --data_dir {a.out} --annotations {a.out}/annotations.csv")
 
-    return run_script(body, "-m benchmarks.spurious", argv, place="--out", kept="nothing is complete")
+    return run_script(body, "-m benchmarks.spurious", argv, kept="what was written stays")
 
 
 if __name__ == "__main__":

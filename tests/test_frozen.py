@@ -9,7 +9,7 @@ from PIL import Image
 
 import train_mix
 from algorithms.base import methods
-from algorithms.training import pipeline
+from algorithms.training import stages
 from algorithms.training.pairs import stages_of
 from data import colored_digits, features
 from models.registry import build_network
@@ -74,7 +74,7 @@ def test_the_features_are_shared_by_all_runs_and_a_finished_run_is_shown(train, 
     monkeypatch.setattr(features, "_write", never)
     assert train("--alg", "gce", "--no_figures", "--nratio", "0.3")[0] == 0
     assert train("--alg", "gce", "--no_figures")[0] == 0
-    monkeypatch.setattr(pipeline, "fit", never)
+    monkeypatch.setattr(stages, "fit", never)
     assert train("--alg", "gce", "--no_figures")[0] == 0
 
 
