@@ -85,7 +85,7 @@ class ElrPlus(TwoNetworks):
             update_history(self.histories[k], batch.index, logits.detach().softmax(1), hparams.beta)
             loss = weighted_mean(F.cross_entropy(logits, batch.labels, reduction="none"), batch.weights)
         else:
-            labels = F.one_hot(batch.labels, self.task.num_classes).to(heard.dtype)
+            labels = torch.zeros_like(heard).scatter_(1, batch.labels.unsqueeze(1), 1)
             images, targets, lam, permutation = mixup(batch.images, labels, hparams.mixup_alpha, self.mixing)
             history = update_history(self.histories[k], batch.index, heard, hparams.beta)
             logits = student(images)

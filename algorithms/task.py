@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data.batches import Batch, Batches, as_probabilities, gather, shuffled, weighted_draws
+from data.batches import Batch, Batches, as_probabilities, on_device, shuffled, weighted_draws
 from data.split import Split
 from models.heads import HEADS
 from models.registry import Network, build_network
@@ -125,7 +125,7 @@ class Task:
 
     def batch(self, index: Tensor) -> Batch:
         """The training samples at `index` (int64 [B]); each call augments anew."""
-        return gather(self.train, index.to(self.train.labels.device), self.device, self.weights)
+        return next(iter(self.batches(index, len(index))))
 
     def batches(self, order: Tensor, batch_size: int | None = None) -> Batches:
         """One epoch over the samples at `order` (int64 [K]), in batches of the run's size unless another is given."""
@@ -168,9 +168,10 @@ def over_split(function: Callable[[Tensor], Tensor], split: Split, device: torch
     """
     results, mine = None, own_rows(len(split))
     with torch.inference_mode():
-        for start in range(mine.start, mine.stop, EVALUATION_BATCH):
-            images = split.images[start : min(start + EVALUATION_BATCH, mine.stop)]
-            part = function(split.transform.for_scoring(images.to(device, non_blocking=True)))
+        starts = range(mine.start, mine.stop, EVALUATION_BATCH)
+        parts = [slice(start, min(start + EVALUATION_BATCH, mine.stop)) for start in starts]
+        for start, images in zip(starts, on_device(split.images, parts, device), strict=True):
+            part = function(split.transform.for_scoring(images))
             if results is None:
                 results = part.new_empty(mine.stop - mine.start, *part.shape[1:])
             results[start - mine.start :][: len(part)] = part

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from data.split import Split
-from data.store import read
+from data.store import Images, read
 from utils.errors import TrainingFailed
 
 T = TypeVar("T")
@@ -34,22 +34,12 @@ class Batch:
     weights: Tensor | None = None
 
 
-def gather(split: Split, index: Tensor, device: torch.device, weights: Tensor | None = None) -> Batch:
-    """The samples of `split` at `index` (int64 [B], on the split's device), as floats on `device`."""
-    return _batch(split, index, read(split.images, index), device, weights)
-
-
-def _batch(split: Split, index: Tensor, images: Tensor, device: torch.device, weights: Tensor | None) -> Batch:
-    labels = split.labels.index_select(0, index)
-    images, labels, index = (part.to(device, non_blocking=True) for part in (images, labels, index))
-    return Batch(split.transform.for_training(images), labels, index, None if weights is None else weights[index])
-
-
 class Batches:
     """One epoch: the samples at `order`, in this order, in batches; weights are per training sample, float [N].
 
     The last, smaller batch is dropped, unless it is the only one (`drop_last` as in the authors' code, but an order
-    shorter than a batch still trains). Images that are not on the device are read ahead in the background.
+    shorter than a batch still trains). The split's labels and the weights are on the device, see `on_device` for the
+    images.
     """
 
     def __init__(
@@ -61,17 +51,28 @@ class Batches:
         return max(len(self.order) // self.batch_size, 1)
 
     def __iter__(self) -> Iterator[Batch]:
-        images = self.split.images
-        parts = self.order.to(self.split.labels.device).split(self.batch_size)[: len(self)]
-        resident = isinstance(images, Tensor) and images.device == self.device
-        for index, rows in zip(
-            parts, map(self._read, parts) if resident else read_ahead(self._read, parts), strict=True
-        ):
-            yield _batch(self.split, index, rows, self.device, self.weights)
+        split, order = self.split, self.order.to(self.device)  # one copy for the whole epoch
+        places = self.order if split.images.device.type == "cpu" else order
+        indices, parts = (positions.split(self.batch_size)[: len(self)] for positions in (order, places))
+        for index, images in zip(indices, on_device(split.images, parts, self.device), strict=True):
+            labels = split.labels.index_select(0, index)
+            weights = None if self.weights is None else self.weights[index]
+            yield Batch(split.transform.for_training(images), labels, index, weights)
 
-    def _read(self, index: Tensor) -> Tensor:
-        rows = read(self.split.images, index)
-        return rows.pin_memory() if self.device.type == "cuda" and not rows.is_cuda else rows
+
+def on_device(images: Images, parts: Iterable[Tensor | slice], device: torch.device) -> Iterator[Tensor]:
+    """The images at each of `parts` (slices, or int64 positions where the images are) as uint8 on `device`.
+
+    Those that are not there yet are read ahead in the background, and on their way to a GPU lie in pinned memory.
+    """
+    there = isinstance(images, Tensor) and images.device == device
+
+    def rows(part: Tensor | slice) -> Tensor:
+        found = images[part] if isinstance(part, slice) else read(images, part)
+        return found if there or device.type != "cuda" else found.pin_memory()
+
+    for found in map(rows, parts) if there else read_ahead(rows, parts):
+        yield found.to(device, non_blocking=True)
 
 
 def read_ahead(read: Callable[[T], R], items: Iterable[T], depth: int = 2) -> Iterator[R]:

@@ -39,8 +39,8 @@ class Split:
 
     def subset(self, index: Tensor) -> "Split":
         """The samples at `index` (int64 [K]), numbered anew from 0."""
-        index = index.to(self.labels.device)
-        return replace(self, images=taken(self.images, index), labels=self.labels.index_select(0, index))
+        images = taken(self.images, index.to(self.images.device))
+        return replace(self, images=images, labels=self.labels.index_select(0, index.to(self.labels.device)))
 
     def fingerprint(self) -> str:
         """Names this very set of images and labels: twelve hexadecimal digits."""

@@ -51,6 +51,7 @@ class Store:
     digest: str | None = None
 
     dtype = torch.uint8
+    device = torch.device("cpu")
 
     @property
     def shape(self) -> torch.Size:

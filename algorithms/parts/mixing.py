@@ -26,7 +26,8 @@ def mixup(
         images: float [B, ...].
         targets: float [B, C], rows that sum to one.
         alpha: lam = max(b, 1 - b) with b ~ Beta(alpha, alpha); nothing is mixed (lam = 1) unless it is positive.
-        generator: on the CPU; the only source of randomness.
+        generator: on the CPU; the only source of randomness there. On a GPU the permutation is drawn from the device's
+            own, so that nothing has to be copied.
 
     Returns:
         mixed images, mixed targets, lam, and the permutation (int64 [B], on the images' device).
@@ -36,7 +37,8 @@ def mixup(
         seed = int(torch.randint(2**63 - 1, (), generator=generator))
         share = np.random.default_rng(seed).beta(alpha, alpha)
         lam = float(max(share, 1 - share))
-    permutation = torch.randperm(len(images), generator=generator).to(images.device, non_blocking=True)
+    own = generator if images.device == generator.device else None
+    permutation = torch.randperm(len(images), generator=own, device=images.device)
     return mix(images, permutation, lam), mix(targets, permutation, lam), lam, permutation
 
 

@@ -79,11 +79,11 @@ def _train(config: RunConfig, folder: RunFolder, watch: Watch) -> dict[str, Any]
 
 
 def _place(split: Split, device: torch.device) -> Split:
-    """The split on the device if it takes less than half of the free memory there, else where it is."""
+    """The split on the device, but for images that would take half of the free memory there or more."""
     if device.type != "cuda":
         return split
     free, _ = torch.cuda.mem_get_info(device)
     if split.images.nbytes < free / 2:
         return split.to(device)
     log.info("%.1f GB of images do not fit on %s; batches are copied there", split.images.nbytes / 1e9, device)
-    return split
+    return replace(split, labels=split.labels.to(device))
