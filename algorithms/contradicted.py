@@ -67,6 +67,14 @@ class Contradicted(PrejudiceModel):
         }[chosen.weight]
         return shared_draws(contradicted, chosen.share, weights()), entropy
 
+    def diagnostics(self) -> dict[str, Tensor]:
+        logits, labels = self.task.over_train(self.predict).double(), self.task.train.labels.cpu()
+        cues = fit_cue_model(logits, labels, self.hparams.tau)
+        return super().diagnostics() | {
+            "mislabelled_probability": 1 - cues.right_label_probability(labels),
+            "conflicting_probability": cues.conflicting,
+        }
+
 
 def shared_draws(contradicted: Tensor, share: float, weights: Tensor) -> Tensor:
     """Sampling probabilities, float64 [N]: `share` on the contradicted images, the rest evenly on the others.

@@ -5,6 +5,7 @@ import torch
 
 from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.contradicted import higher_component, shared_draws
+from algorithms.parts.cue import fit_cue_model
 from algorithms.parts.losses import prediction_entropy
 from algorithms.training.run import run
 
@@ -50,6 +51,15 @@ def test_it_selects_by_the_models_predictions_and_the_given_labels(weight, make,
     close(probabilities[~contradicted] * (~contradicted).sum(), torch.full_like(score, 0.4)[~contradicted])
     if weight == "root":
         close(probabilities[contradicted], 0.6 * score[contradicted].sqrt() / score[contradicted].sqrt().sum())
+
+
+def test_its_columns_are_those_of_the_model_of_cues(make):
+    method = make("contradicted").eval()
+    told, labels = method.diagnostics(), method.task.train.labels
+    cues = fit_cue_model(method.task.over_train(method.predict).double(), labels)
+    assert torch.equal(told["mislabelled_probability"], 1 - cues.right_label_probability(labels))
+    assert torch.equal(told["conflicting_probability"], cues.conflicting)
+    assert {"entropy", "prejudice_loss"} < set(told)
 
 
 def test_it_takes_denebs_trained_model(tmp_path):
