@@ -20,12 +20,12 @@ changes little (docs/methods.md).
 A `warmup` of all epochs trains without the filter.
 
 Deviations from the authors' code: the losses come from one pass over the plain images (theirs are augmented and
-shuffled); a kept set smaller than a batch still trains (theirs drops it), and else the last, smaller batch is dropped in
-every stage alike; fewer than two kept samples mean all (theirs: none kept mean all; one alone cannot be
+shuffled); a kept set smaller than a batch still trains (theirs drops it), and else the last, smaller batch is dropped
+in every stage alike; fewer than two kept samples mean all (theirs: none kept mean all; one alone cannot be
 batch-normalised); orders and dropout come from streams that go on from epoch to epoch (theirs: every filtered epoch
-builds its data set anew and seeds all generators again); all-zero entropy means uniform probabilities (theirs: NaN). The
-mixture's initialisation is seeded. On a CPU batch norm rounds some 200 times more coarsely in the channels-last layout,
-which is the faster one, than theirs does (1e-4 instead of 4e-7 of a normalised activation).
+builds its data set anew and seeds all generators again); all-zero entropy means uniform probabilities (theirs: NaN).
+The mixture's initialisation is seeded. On a CPU batch norm rounds some 200 times more coarsely in the channels-last
+layout, which is the faster one, than theirs does (1e-4 instead of 4e-7 of a normalised activation).
 """
 
 from dataclasses import dataclass
