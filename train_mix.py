@@ -88,6 +88,11 @@ def train(config: RunConfig) -> dict:
         f"\n{result_table(result)}\n"
         f"{result['seconds']:.0f} s, {result['peak_memory_bytes'] / 1e6:.0f} MB; {config.folder}"
     )
+    if result["referee_seconds"]:
+        print(
+            f"and {result['referee_seconds']:.0f} s once for the referee that names the best epoch; "
+            "--best_by valid_accuracy does without"
+        )
     return result
 
 

@@ -1,7 +1,9 @@
 """What a learner may see of a data set, and, apart from it, what only the evaluator may see."""
 
 import hashlib
+import json
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -44,8 +46,15 @@ class Split:
 
     def fingerprint(self) -> str:
         """Names this very set of images and labels: twelve hexadecimal digits."""
-        named = self.labels.cpu().numpy().tobytes() + digest(self.images).encode()
-        return hashlib.sha256(named).hexdigest()[:12]
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return _fingerprint(self.labels, digest(self.images))
+
+
+def _fingerprint(labels: Tensor, images: str) -> str:
+    return hashlib.sha256(labels.cpu().numpy().tobytes() + images.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -141,9 +150,20 @@ class Dataset:
     def train_groups(self) -> Tensor:
         return self.annotations["train"].groups(self.train.labels)
 
+    @cached_property
+    def contents(self) -> dict[str, dict[str, str]]:
+        """SHA-256 of all that is known about the samples of each split, by kind."""
+        return {name: _contents(getattr(self, name), self.annotations[name]) for name in ("train", "valid", "test")}
+
+    @property
+    def identity(self) -> str:
+        """Names this very data set, its annotations and classes included: twelve hexadecimal digits."""
+        named = json.dumps([self.class_names, self.contents], sort_keys=True)
+        return hashlib.sha256(named.encode()).hexdigest()[:12]
+
     def summary(self) -> dict:
         """Effective bias and noise ratios, group counts and fingerprints, as stored in `config.json`."""
-        out: dict = {"origin": self.origin, "num_classes": self.num_classes}
+        out: dict = {"origin": self.origin, "num_classes": self.num_classes, "classes": list(self.class_names)}
         for name in ("train", "valid", "test"):
             split, notes = getattr(self, name), self.annotations[name]
             groups = notes.groups(split.labels)
@@ -153,9 +173,20 @@ class Dataset:
                 "effective_nratio": _share(split.labels != notes.true_labels, noted),
                 "effective_bratio": _share(notes.bias_labels != notes.true_labels, judged & noted),
                 "groups": group_counts(groups),
-                "fingerprint": split.fingerprint(),
+                "fingerprint": _fingerprint(split.labels, self.contents[name]["images"]),
+                "contents": self.contents[name],
             }
         return out
+
+
+def _contents(split: Split, notes: Annotations) -> dict[str, str]:
+    names = "\0".join(notes.files).encode(errors="surrogateescape")
+    labels = {"given labels": split.labels, "true labels": notes.true_labels, "bias labels": notes.bias_labels}
+    return {
+        "images": digest(split.images),
+        **{kind: hashlib.sha256(values.cpu().numpy().tobytes()).hexdigest() for kind, values in labels.items()},
+        "file names": hashlib.sha256(names).hexdigest(),
+    }
 
 
 def _share(flag: Tensor, among: Tensor) -> float | None:

@@ -117,11 +117,11 @@ def test_one_referee_judges_all_trials(command, trained, tmp_path):
 def test_another_search_in_the_same_folder_is_refused_by_name(command):
     command("--search_trial", 1)
     for flags, named in [
-        (["--set", "q=0.2,0.4"], "space of q: [0.1, 0.3, 0.5, 0.7, 0.9] there, [0.2, 0.4] now"),
-        (["--search_metric", "valid_loss"], 'best_by: "valid_accuracy" there, "valid_loss" now'),
-        (["--hyperopt"], "hyperopt: false there, true now"),
-        (["--search_seed", 3], "search_seed: 0 there, 3 now"),
-        (["--lr", 0.1], "lr: 0.05 there, 0.1 now"),
+        (["--set", "q=0.2,0.4"], "--space of q [0.1, 0.3, 0.5, 0.7, 0.9] there, [0.2, 0.4] now"),
+        (["--search_metric", "valid_loss"], "--best_by valid_accuracy there, valid_loss now"),
+        (["--hyperopt"], "--hyperopt false there, true now"),
+        (["--search_seed", 3], "--search_seed 0 there, 3 now"),
+        (["--lr", 0.1], "--lr 0.05 there, 0.1 now"),
     ]:
         code, _, errors = command("--search_trial", 1, *flags)
         assert code == 1

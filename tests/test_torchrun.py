@@ -70,7 +70,7 @@ def test_terminated_and_continued_by_one_process_it_is_the_run_of_one_process(tm
     for name in ("two", "one"):
         assert train_mix.main([*ARGUMENTS, "--log_dir", str(tmp_path / name), "--threads", "1"]) == 0
     output = capfd.readouterr().out
-    assert output.count("started with --nproc_per_node=2, goes on with 1") == 1
+    assert output.count("this run was started elsewhere (processes 2 there, 1 now)") == 1
     assert output.count("continuing after epoch") == 1
     states = [torch.load(tmp_path / name / FOLDER / "model.pt", weights_only=True) for name in ("one", "two")]
     for key, value in states[0].items():

@@ -20,6 +20,10 @@ class MachineError(RunError):
     """The machine is at fault: no space, no memory, no permission. Once that is mended the same command goes on."""
 
 
+class DamagedFile(RunError):
+    """A file is damaged, or of something else than it is taken for."""
+
+
 class UsageError(RunError):
     """The command itself cannot be meant: unknown names, values out of range, settings that contradict each other."""
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,11 @@ from typing import Any
 import torch
 
 from utils.distributed import writer_only
-from utils.errors import MachineError, RunError, machine_error, system_error
+from utils.errors import DamagedFile, MachineError, machine_error, system_error
+from utils.schema import checked, parsed
+
+ABOUT = "archive/about.json"
+"""Where a file of tensors says whose they are, beside what torch writes."""
 
 
 @contextmanager
@@ -62,37 +67,97 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+ANEW = "Remove the file, start anew with --overwrite, or choose another --run_name."
+"""What to do about a damaged file in a run's folder."""
+
+
+def read_json(path: Path, shape: Any = Any, mend: str = ANEW) -> Any:
+    """The content of a JSON file, which has this shape (see `utils.schema`).
+
+    Raises:
+        RunError: it cannot be read, is no strict JSON, or has another shape. `mend` says what to do about it.
+    """
+    with naming(path, mend):
+        return checked(parsed(path.read_text(encoding="utf-8")), shape)
+
+
+def read_json_lines(path: Path, shape: Any = Any, mend: str = ANEW) -> list[Any]:
+    """The content of a file with a JSON value of this shape on every line; see `read_json`."""
+    values = []
+    with naming(path, mend):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                values.append(checked(parsed(line), shape))
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from error
+    return values
+
+
+@contextmanager
+def naming(path: Path, mend: str) -> Iterator[None]:
+    """Whatever is wrong with a file becomes one line that names it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        yield
     except OSError as error:
         raise system_error(error, f"cannot read {path}") from error
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"cannot read {path}: {error}. Remove the file or choose another --run_name.") from error
+    except ValueError as error:
+        raise DamagedFile(f"cannot read {path}: {error}. {mend}") from error
 
 
 @writer_only
-def save_tensors(path: Path, value: Any) -> None:
-    with replacing(path) as temporary, open(temporary, "wb") as file:  # a path would be written into the file
-        try:
-            torch.save(value, file)
-        except RuntimeError as error:
-            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
+def save_tensors(path: Path, value: Any, about: dict[str, Any] | None = None) -> None:
+    """Writes tensors and plain containers as torch does; `about` says whose they are, for `load_own_tensors`."""
+    with replacing(path) as temporary:
+        with open(temporary, "wb") as file:  # a path would be written into the file
+            try:
+                torch.save(value, file)
+            except RuntimeError as error:
+                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
+        if about is not None:
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr(zipfile.ZipInfo(ABOUT), json.dumps(about, sort_keys=True))
 
 
 def load_tensors(path: Path) -> Any:
-    """Loads tensors and plain containers only: nothing in the file can run code."""
+    """Loads tensors and plain containers only: nothing in the file can run code.
+
+    Raises:
+        DamagedFile: a checksum in the file is wrong, or it holds something else.
+        RunError: it cannot be read.
+    """
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if archive.testzip() is not None:
+                    raise zipfile.BadZipFile("wrong checksum")
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for damaged or foreign files
         cut_short = isinstance(error, OSError) and error.errno == errno.EINVAL
         if not cut_short and (told := machine_error(error)):
             raise MachineError(f"cannot read {path}: {told}") from error
         # Torch's own words would advise to run the code that the file holds.
-        raise RunError(
+        raise DamagedFile(
             f"cannot read {path} as tensors ({type(error).__name__}). The file is damaged, or holds other things than "
             "tensors and plain containers, which are never loaded."
         ) from error
+
+
+def load_own_tensors(path: Path, about: dict[str, Any]) -> Any:
+    """What `save_tensors` wrote for this very purpose.
+
+    Raises:
+        DamagedFile: it is damaged, or was written about something else.
+    """
+    try:
+        value = load_tensors(path)
+        with zipfile.ZipFile(path) as archive:
+            there = checked(parsed(archive.read(ABOUT).decode()), dict)
+    except (DamagedFile, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise DamagedFile(f"{path} is damaged, or not written by this program. {ANEW}") from error
+    if there != json.loads(json.dumps(about)):
+        whose = ", ".join(f"{name} {there.get(name)}" for name in about if there.get(name) != about[name])
+        raise DamagedFile(f"{path} belongs to another run ({whose}). {ANEW}")
+    return value
 
 
 def sha256(path: Path) -> str:

@@ -1,5 +1,6 @@
 """What is noted about a run besides its results: where it ran, how much memory it took, its log and its curves."""
 
+import contextlib
 import logging
 import platform
 import shlex
@@ -28,16 +29,25 @@ def environment(device: torch.device) -> dict[str, Any]:
     """The command, the revision of the code, versions and hardware, as stored in `config.json`."""
     return {
         "command": shlex.join([*launcher(), *sys.argv]),
-        "git": _git_revision(),
+        "git": git_revision(Path(__file__).parents[1]),
         "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "scikit-learn": version("scikit-learn"),
         "platform": platform.platform(),
         "device": f"{device}, {device_name(device)}",
+        **rounding(device),
+    }
+
+
+def rounding(device: torch.device) -> dict[str, Any]:
+    """The part of `environment` that decides bits: with another value results are close, but not equal."""
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return {
+        "device_kind": f"{device.type} {kind}",
         "threads": torch.get_num_threads(),
         "processes": world(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scikit-learn": version("scikit-learn"),
     }
 
 
@@ -51,18 +61,42 @@ def device_name(device: torch.device) -> str:
     return names[0] if names else platform.processor()
 
 
-def _git_revision() -> str | None:
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+def git_revision(code: Path) -> str | None:
+    """The commit of the repository whose top folder is `code`; None for a copy, also one inside another repository."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(code), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
+
+    try:
+        own = Path(git("rev-parse", "--show-toplevel")).resolve() == code.resolve()
+        return git("describe", "--always", "--dirty", "--abbrev=12") if own else None
+    except (OSError, ValueError, subprocess.SubprocessError):
         return None
 
 
+def restart_peak_memory(device: torch.device) -> None:
+    """From here on `peak_memory` is that of what follows, with what is held already, where the system can tell.
+
+    It can for a GPU, and on Linux for a process; elsewhere the peak stays that of the whole process.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # as the manual page proc(5) has it
+
+
 def peak_memory(device: torch.device) -> int | None:
-    """In bytes: of the device if it is a GPU, else of this process; None where the system does not tell (Windows)."""
+    """In bytes, since `restart_peak_memory`: of the device if it is a GPU, else of this process.
+
+    None where the system does not tell (Windows).
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
     if resource is None:
         return None
     unit = 1 if sys.platform == "darwin" else 1024

@@ -10,8 +10,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from utils.distributed import from_writer, writer_only
-from utils.errors import MachineError, RunError, system_error
-from utils.files import read_json, remove_leftovers, write_json, write_text
+from utils.errors import DamagedFile, MachineError, RunError, system_error
+from utils.files import ANEW, read_json, remove_leftovers, write_json, write_text
+from utils.identity import differences, digest
+from utils.run_files import Config
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +21,10 @@ OURS = (
     "config.json", "metrics.jsonl", "train.log", "selection.npz", "checkpoint.pt", "model.pt", "samples.csv",
     "result.json",
 )  # fmt: skip
+
+
+NAMED = 6
+"""As many differing arguments are named."""
 
 
 class RunFolder:
@@ -81,8 +87,8 @@ class RunFolder:
         if self._lock_file and (there is None or (there.st_dev, there.st_ino) != self._lock_file):
             raise MachineError(f"{self.path} was removed while this run was training in it. Start the command again.")
 
-    def start(self, arguments: dict[str, Any], overwrite: bool) -> dict[str, Any] | None:
-        """Makes the folder this run's. Returns the result if the run is finished already, else None.
+    def start(self, arguments: dict[str, Any], overwrite: bool) -> Config | None:
+        """Makes the folder this run's. Returns its configuration if the run was started before, else None.
 
         Raises:
             RunError: the folder belongs to a run with other arguments, and `overwrite` is false.
@@ -90,23 +96,34 @@ class RunFolder:
         if overwrite:
             self.clear()
         if not (self / "config.json").exists():
+            if (self / "result.json").exists():
+                raise DamagedFile(f"{self.path} holds a result.json without the config.json that says of what. {ANEW}")
             return None
-        before = read_json(self / "config.json").get("arguments", {})
-        now = json.loads(json.dumps(arguments))
-        differing = [
-            f"  {name}: {_show(before, name)} there, {_show(now, name)} now"
-            for name in sorted({*before, *now})
-            if _show(before, name) != _show(now, name)
-        ]
+        there = read_json(self / "config.json", Config)
+        differing = differences(there["arguments"], arguments)
         if differing:
+            more = f" and {len(differing) - NAMED} more" if len(differing) > NAMED else ""
             raise RunError(
-                f"{self.path} holds a run with other arguments:\n" + "\n".join(differing) + "\n"
+                f"{'; '.join(differing[:NAMED])}{more}: {self.path} holds a run with other arguments. "
                 "Give this run a --run_name, or replace the other one with --overwrite."
             )
-        return self.result()
+        return there
 
-    def result(self) -> dict[str, Any] | None:
-        return read_json(self / "result.json") if (self / "result.json").exists() else None
+    def result(self) -> Any:
+        """The content of `result.json`, just as `finish` got it, or None if the run has not ended.
+
+        Raises:
+            DamagedFile: it is not what was written.
+        """
+        path = self / "result.json"
+        if not path.exists():
+            return None
+        content = read_json(path, dict)
+        if content.pop("checksum", None) != digest(content):
+            raise DamagedFile(
+                f"{path} is not what was written: it is damaged, was changed, or comes from an earlier version. {ANEW}"
+            )
+        return content
 
     def clear(self) -> None:
         """Removes the files that runs write, and nothing else; the result goes first, so no moment looks finished."""
@@ -123,9 +140,5 @@ class RunFolder:
     def finish(self, result: dict[str, Any]) -> None:
         """Writes the result, which marks the run done, and removes the checkpoint."""
         self.check()
-        write_json(self / "result.json", result)
+        write_json(self / "result.json", {**result, "checksum": digest(result)})
         self.checkpoint.unlink(missing_ok=True)
-
-
-def _show(values: dict[str, Any], name: str) -> str:
-    return json.dumps(values[name]) if name in values else "not set"

@@ -11,13 +11,14 @@ from torch import Tensor
 from algorithms.training.config import RunConfig, StageConfig
 from algorithms.training.criteria import CRITERIA, best_epoch
 from algorithms.training.selection import Selection
-from algorithms.training.trainer import Record
+from algorithms.training.trainer import Fitted, Record
 from data.split import Dataset
-from utils.distributed import world
-from utils.errors import RunError
-from utils.files import read_json, write_json
-from utils.logbook import environment
+from utils.errors import DamagedFile, RunError
+from utils.files import write_json
+from utils.identity import changed_parts
+from utils.logbook import environment, rounding
 from utils.results.tables import record_csv
+from utils.run_files import Config
 from utils.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,9 @@ class Journal:
     def __init__(self, folder: RunFolder, write_scalars: Callable[[Record], None], watch: Watch) -> None:
         self.folder, self.write_scalars, self.watch = folder, write_scalars, watch
         self.records: list[Record] = []
+        self.other_seconds = 0.0
+        """Time to add to that of this process: what earlier ones spent on the stages, less what is the referee's."""
+        self.referee_seconds = 0.0
         self.stages: list[dict[str, Any]] = []
 
     def on_epoch(self, history: list[Record]) -> None:
@@ -43,32 +47,62 @@ class Journal:
         self.write_scalars(mine[-1])
         self.watch(mine)
 
-    def end_stage(self, stage: StageConfig, history: list[Record], **more: Any) -> None:
+    def end_stage(self, stage: StageConfig, fitted: Fitted, **more: Any) -> None:
         """Keeps a trained stage's epochs and, for `result.json`, its settings, its time and `more`."""
-        self.records += self._numbered(history)
-        self.stages.append({**stage.as_dict(), "seconds": sum(record["seconds"] for record in history), **more})
+        self.records += self._numbered(fitted.history)
+        self.other_seconds += fitted.earlier
+        seconds = sum(record["seconds"] for record in fitted.history)
+        self.stages.append({**stage.as_dict(), "seconds": seconds, **more})
 
     def _numbered(self, history: list[Record]) -> list[Record]:
         return [{"stage": len(self.stages) + 1, **record} for record in history]
 
 
-def write_config(config: RunConfig, folder: RunFolder, summary: dict[str, Any]) -> None:
-    """Writes `config.json`, or checks that the run was started with the data there are now."""
-    path = folder / "config.json"
-    if not path.exists():
-        contents = {"arguments": config.arguments(), "data": summary, "environment": environment(config.device)}
-        write_json(path, contents)
+def write_config(config: RunConfig, folder: RunFolder, there: Config | None, dataset: Dataset) -> None:
+    """Writes `config.json`; of a run that was started before, checks its data and notes where it goes on.
+
+    Raises:
+        RunError: it was started with other data.
+    """
+    now = environment(config.device)
+    if there is None:
+        begun = {"arguments": config.arguments(), "data": dataset.summary(), "environment": now}
+        write_json(folder / "config.json", begun)
         return
-    there = read_json(path)
-    before, now = there["data"]["train"]["fingerprint"], summary["train"]["fingerprint"]
-    if before != now:
+    check_data(config, folder, there, dataset)
+    if check_rounding(config, there, "was started"):
+        before = [*there.get("environments_before", []), there.get("environment", {})]
+        write_json(folder / "config.json", {**there, "environment": now, "environments_before": before})
+
+
+def check_data(config: RunConfig, folder: RunFolder, there: Config, dataset: Dataset) -> None:
+    """Checks that a run is of the very data there are now, wherever they lie.
+
+    Raises:
+        RunError: it is of others.
+    """
+    mend = "Give this run a --run_name, or replace the other one with --overwrite."
+    if "contents" not in there.get("data", {}).get("train", {}):
+        raise DamagedFile(f"{folder / 'config.json'} does not say of which data: an earlier version wrote it. {mend}")
+    changed = changed_parts(there["data"], dataset.summary())
+    if changed:
         raise RunError(
-            f"{folder.path} was started with training data {before}, but the same arguments now give {now}: "
-            f"the files under {config.data.data_dir} have changed. Restore them, or use --run_name or --overwrite."
+            f"{', '.join(changed)} have changed: {folder.path} holds a run on other data than there are now in "
+            f"--data_dir {config.data.data_dir}. Restore them. Or: {mend}"
         )
-    processes = there["environment"].get("processes", 1)
-    if processes != world():
-        log.warning("started with --nproc_per_node=%d, goes on with %d: not the same to the bit", processes, world())
+
+
+def check_rounding(config: RunConfig, there: Config, what: str) -> bool:
+    """Warns where numbers will not be, or were not, those of one run in this environment; returns whether it did."""
+    before = there.get("environment", {})
+    other = [
+        f"{name.replace('_', ' ')} {before.get(name, 'unknown')} there, {value} now"
+        for name, value in rounding(config.device).items()
+        if before.get(name) != value
+    ]
+    if other:
+        log.warning("this run %s elsewhere (%s): not the same to the bit as one from here", what, "; ".join(other))
+    return bool(other)
 
 
 def log_data(summary: dict[str, Any]) -> None:
@@ -119,6 +153,7 @@ def result(config: RunConfig, summary: dict[str, Any], journal: Journal, history
         "end": {key: history[-1][key] for key in REPORTED if key in history[-1]},
         "best": {key: best[key] for key in REPORTED if key in best},
         "best_by": config.best_by,
+        **({"curve": [record[criterion.key] for record in history]} if config.trial else {}),
         "data": summary,
         "stages": journal.stages,
         "presets": config.presets,

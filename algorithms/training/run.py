@@ -8,19 +8,19 @@ from typing import Any
 
 import torch
 
-from algorithms.task import over_split
 from algorithms.training import outputs
 from algorithms.training.config import RunConfig
 from algorithms.training.outputs import Journal, Watch
 from algorithms.training.pairs import passed_on
 from algorithms.training.samples import audit
-from algorithms.training.stages import TrainingSet, select, train_final, trained_selector
+from algorithms.training.stages import TrainingSet, about, referee_logits, select, train_final
 from algorithms.training.trainer import Evaluator
 from data.load import load_dataset
 from data.split import Split
 from utils.distributed import from_writer, writer_first
 from utils.files import save_tensors
-from utils.logbook import log_file, peak_memory, tensorboard
+from utils.logbook import log_file, peak_memory, restart_peak_memory, tensorboard
+from utils.run_files import Config
 from utils.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -37,26 +37,28 @@ def run(config: RunConfig, watch: Watch = lambda records: None) -> dict[str, Any
     """
     folder = RunFolder(config.folder)
     with folder.locked(wait=config.trial):
-        finished = from_writer(folder.start, config.arguments(), config.overwrite)
+        there = from_writer(folder.start, config.arguments(), config.overwrite)
+        finished = from_writer(folder.result)
         if finished is not None:
+            assert there is not None
+            from_writer(outputs.check_data, config, folder, there, writer_first(load_dataset, config.data))
+            from_writer(outputs.check_rounding, config, there, "was trained")
             log.info("already finished: %s (--overwrite trains it again)", folder.path)
             return finished
         with log_file(folder / "train.log"):
-            return _train(config, folder, watch)
+            return _train(config, folder, there, watch)
 
 
-def _train(config: RunConfig, folder: RunFolder, watch: Watch) -> dict[str, Any]:
+def _train(config: RunConfig, folder: RunFolder, there: Config | None, watch: Watch) -> dict[str, Any]:
     start = time.perf_counter()
+    restart_peak_memory(config.device)
     dataset = writer_first(load_dataset, config.data)
     summary, groups = dataset.summary(), dataset.train_groups()
-    from_writer(outputs.write_config, config, folder, summary)
+    from_writer(outputs.write_config, config, folder, there, dataset)
     outputs.log_data(summary)
     valid, test = _place(dataset.valid, config.device), _place(dataset.test, config.device)
     evaluate = Evaluator(valid, test, dataset, config.device, groups)
     current = TrainingSet(_place(dataset.train, config.device), torch.arange(len(dataset.train)))
-    if config.referee is not None:
-        judge, _, _ = trained_selector(config, config.referee, current.split, evaluate, config.overwrite)
-        evaluate = replace(evaluate, referee=over_split(judge.predict, valid, config.device))
     with tensorboard(folder.path, config.tensorboard) as write_scalars:
         journal = Journal(folder, write_scalars, watch)
         for stage, following in pairwise(config.stages):
@@ -65,13 +67,18 @@ def _train(config: RunConfig, folder: RunFolder, watch: Watch) -> dict[str, Any]
             outputs.save_selection(config, folder, selection, current.members, dataset)
             current = current.after(selection, len(groups), config.resampling)
             evaluate = replace(evaluate, groups=groups[current.members])
+        if config.referee is not None:
+            whole = current.split if len(current.members) == len(groups) else _place(dataset.train, config.device)
+            evaluate = replace(evaluate, referee=referee_logits(config, whole, evaluate, journal))
+            del whole
         method, history = train_final(config, folder, current, evaluate, journal)
-    save_tensors(folder / "model.pt", method.state_dict())
+    save_tensors(folder / "model.pt", method.state_dict(), about(config, dataset, len(config.stages)))
     if not config.trial:
         method.eval()
         audit(folder, dataset, method, current.rating(method.diagnostics(), len(groups)), config.figures)
     result = outputs.result(config, summary, journal, history) | {
-        "seconds": time.perf_counter() - start,
+        "seconds": time.perf_counter() - start + journal.other_seconds,
+        "referee_seconds": journal.referee_seconds,
         "peak_memory_bytes": peak_memory(config.device),
     }
     outputs.save_result(config, folder, journal, result)

@@ -3,28 +3,31 @@
 A trained selector is kept in a folder named by all that its training depends on, for every run that needs the same.
 """
 
-import hashlib
-import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from algorithms.base import Chosen, Emission, Method, methods
 from algorithms.parts.losses import prediction_entropy
-from algorithms.task import Task
+from algorithms.task import Task, over_split
 from algorithms.training.config import RunConfig, StageConfig
 from algorithms.training.outputs import Journal
 from algorithms.training.selection import Selection
-from algorithms.training.trainer import Evaluator, Record, fit
+from algorithms.training.trainer import Evaluator, Fitted, Record, fit
 from data.batches import as_probabilities
 from data.noise import expected_rate
-from data.split import Split
+from data.split import Dataset, Split
 from utils.distributed import from_writer, is_writer
-from utils.files import load_tensors, save_tensors, write_json
+from utils.errors import MachineError, RunError
+from utils.files import load_own_tensors, save_tensors, write_json
+from utils.identity import digest
+from utils.logbook import rounding
 from utils.metrics import selection_quality
 from utils.run_folder import RunFolder
 
@@ -85,8 +88,9 @@ def select(
 
     The journal gets the selector's epochs and how well it selected.
     """
-    overwrite = config.overwrite and stage != config.referee  # which was trained anew a moment ago
-    method, history, reused = trained_selector(config, stage, current.split, evaluate, overwrite, journal.on_epoch)
+    method, fitted, reused = trained_selector(
+        config, stage, current.split, evaluate, config.overwrite, journal.on_epoch
+    )
     selected = cue_of(method) if kind == "cue" else method.select()
     values, score = from_writer(lambda: selected)
     diagnostics, chosen = {} if config.trial else method.diagnostics(), method.chosen()
@@ -95,7 +99,7 @@ def select(
     if chosen is not None:
         quality["chosen"] = asdict(chosen)
         _log_choice(stage.method, chosen)
-    journal.end_stage(stage, history, reused=reused, **quality)
+    journal.end_stage(stage, fitted, reused=reused, **quality)
     return selection
 
 
@@ -111,6 +115,28 @@ def cue_of(method: Method) -> tuple[Tensor, Tensor]:
     return logits, prediction_entropy(logits.double(), 1)
 
 
+def referee_logits(config: RunConfig, train: Split, evaluate: Evaluator, journal: Journal) -> Tensor:
+    """What the run's referee, trained on `train`, says of the validation images: [N_valid, C].
+
+    The journal gets the time that it took; one that is a stage of the run as well took none of its own.
+    """
+    assert config.referee is not None
+    start = time.perf_counter()
+    if _described(config, config.stages[0], train, evaluate) == _described(config, config.referee, train, evaluate):
+        method, _, _ = trained_selector(config, config.referee, train, evaluate, overwrite=False)
+        return over_split(method.predict, evaluate.valid, config.device)
+    log.info(
+        "a referee (%s, %d epochs) judges which validation images count, to choose the best epoch by %s; it is trained "
+        "once for these data and this seed, and --best_by valid_accuracy does without",
+        config.referee.method, config.referee.settings.epochs, config.best_by,
+    )  # fmt: skip
+    method, fitted, _ = trained_selector(config, config.referee, train, evaluate, config.overwrite)
+    logits = over_split(method.predict, evaluate.valid, config.device)
+    journal.other_seconds -= time.perf_counter() - start
+    journal.referee_seconds = fitted.seconds
+    return logits
+
+
 def trained_selector(
     config: RunConfig,
     stage: StageConfig,
@@ -118,11 +144,44 @@ def trained_selector(
     evaluate: Evaluator,
     overwrite: bool,
     on_epoch: Callable[[list[Record]], None] = lambda history: None,
-) -> tuple[Method, list[Record], bool]:
-    """A selector in evaluation mode, its epochs, and whether an equal stage had trained it before."""
+) -> tuple[Method, Fitted, bool]:
+    """A selector in evaluation mode, how it was fitted, and whether an equal stage had trained it before.
+
+    One whose files are damaged is trained anew.
+    """
+    described = _described(config, stage, train, evaluate)
+    key = digest(described)
+    whose = {"selector": key, "method": described["method"], "seed": config.data.seed}
+    folder = RunFolder(config.log_dir / config.dataset_name / "selectors" / f"{described['method']}-{key}")
+    task = _task(config, stage, train, evaluate.dataset.num_classes)
+    method = methods[stage.method](task, stage.hparams).to(config.device)
+    with folder.locked(wait=True):
+        try:
+            found = from_writer(_found, folder, described, whose, overwrite)
+        except MachineError:
+            raise
+        except RunError as error:
+            log.warning("%s The selector is trained anew.", error)
+            found = from_writer(_found, folder, described, whose, overwrite=True)
+        if found is None:
+            write_json(folder / "config.json", {"arguments": described})
+            fitted = fit(method, evaluate, folder.checkpoint, on_epoch, stage.method, _trace(config, stage), whose)
+            save_tensors(folder / "model.pt", method.state_dict(), whose)
+            folder.finish({"history": fitted.history, "seconds": fitted.seconds})
+        else:
+            log.info("%s: taking the trained selector in %s", stage.method, folder.path)
+            result, state = found
+            fitted = Fitted(result["history"], earlier=result["seconds"])
+            method.load_state_dict(state)
+    method.eval()
+    return method, fitted, found is not None
+
+
+def _described(config: RunConfig, stage: StageConfig, train: Split, evaluate: Evaluator) -> dict[str, Any]:
+    """All that a selector's training depends on, to the bit, and what is noted of its epochs."""
     cls = methods[stage.method]
     task = _task(config, stage, train, evaluate.dataset.num_classes)
-    described = stage.as_dict() | {
+    return stage.as_dict() | {
         "method": task.stage,
         "hparams": {
             declared.name: getattr(stage.hparams, declared.name)
@@ -131,24 +190,29 @@ def trained_selector(
         },
         "seed": config.data.seed,
         "noise_rate": task.noise_rate,
+        "augment": config.data.augment,
+        "sync_bn": config.sync_bn,
         "train": train.fingerprint(),
+        "data": evaluate.dataset.identity,
+        "rounding": rounding(config.device),
     }
-    key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
-    folder = RunFolder(config.log_dir / config.dataset_name / "selectors" / f"{task.stage}-{key}")
-    method = cls(task, stage.hparams).to(config.device)
-    with folder.locked(wait=True):
-        finished = from_writer(folder.start, described, overwrite)
-        if finished is None:
-            write_json(folder / "config.json", {"arguments": described})
-            history = fit(method, evaluate, folder.checkpoint, on_epoch, stage.method, _trace(config, stage))
-            save_tensors(folder / "model.pt", method.state_dict())
-            folder.finish({"history": history})
-        else:
-            log.info("%s: taking the trained selector in %s", stage.method, folder.path)
-            history = finished["history"]
-            method.load_state_dict(from_writer(load_tensors, folder / "model.pt"))
-    method.eval()
-    return method, history, finished is not None
+
+
+def _found(
+    folder: RunFolder, described: dict[str, Any], whose: dict[str, Any], overwrite: bool
+) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """The result and the tensors of a trained selector; None if it has yet to be trained, from its checkpoint if any.
+
+    Raises:
+        RunError: a file of it is damaged.
+    """
+    folder.start(described, overwrite)
+    result = folder.result()
+    if result is not None:
+        return result, load_own_tensors(folder / "model.pt", whose)
+    if folder.checkpoint.exists():
+        load_own_tensors(folder.checkpoint, whose)
+    return None
 
 
 def train_final(
@@ -163,9 +227,16 @@ def train_final(
         cue=current.cue,
     )
     method = methods[stage.method](task, stage.hparams).to(config.device)
-    history = fit(method, evaluate, folder.checkpoint, journal.on_epoch, stage.method, _trace(config, stage))
-    journal.end_stage(stage, history)
-    return method, history
+    whose = about(config, evaluate.dataset, len(config.stages))
+    fitted = fit(method, evaluate, folder.checkpoint, journal.on_epoch, stage.method, _trace(config, stage), whose)
+    journal.end_stage(stage, fitted)
+    return method, fitted.history
+
+
+def about(config: RunConfig, dataset: Dataset, stage: int) -> dict[str, Any]:
+    """Whose a run's tensors are: noted in its checkpoint and its model."""
+    run = digest({"arguments": config.arguments(), "data": dataset.identity})
+    return {"run": run, "alg": config.alg, "seed": config.data.seed, "stage": stage}
 
 
 def _task(config: RunConfig, stage: StageConfig, train: Split, num_classes: int) -> Task:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,7 @@ from data.split import Dataset, Split
 from models.sharded import average_batch_norms
 from utils.distributed import bars_off, from_writer, seed_all
 from utils.errors import TrainingFailed, machine_error
-from utils.files import load_tensors, save_tensors
+from utils.files import load_own_tensors, save_tensors
 from utils.metrics import fraction, group_accuracies, group_counts
 from utils.profiling import tracing
 from utils.seeds import derive
@@ -71,6 +71,18 @@ class Evaluator:
         return group_counts(self.groups[subset])
 
 
+class Fitted(NamedTuple):
+    """A method's training: one record per epoch, and the seconds it took, `earlier` of them in other processes."""
+
+    history: list[Record]
+    now: float = 0.0
+    earlier: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.earlier + self.now
+
+
 def fit(
     method: Method,
     evaluate: Evaluator,
@@ -78,21 +90,26 @@ def fit(
     on_epoch: Callable[[list[Record]], None],
     title: str,
     trace: Path | None = None,
-) -> list[Record]:
-    """Trains `method` to the end, from `checkpoint` where it left off, and returns one record per epoch.
+    about: dict[str, Any] | None = None,
+) -> Fitted:
+    """Trains `method` to the end, from `checkpoint` where it left off.
 
     After every epoch the whole state is in `checkpoint`, and `on_epoch` is called with all records so far. The
-    beginning of the last epoch is profiled if a `trace` is wanted, see `utils.profiling.tracing`.
+    beginning of the last epoch is profiled if a `trace` is wanted, see `utils.profiling.tracing`. `about` says whose
+    the checkpoint is.
 
     Raises:
+        DamagedFile: the checkpoint is damaged, or not about this training.
         TrainingFailed: a number that was measured is no longer finite.
     """
+    start, about = time.perf_counter(), about or {}
     settings = method.task.settings
     schedulers = [settings.scheduler(optimizer) for optimizer in method.optimizers]
     history: list[Record] = []
-    saved = from_writer(lambda: load_tensors(checkpoint) if checkpoint.exists() else None)
+    earlier = 0.0
+    saved = from_writer(lambda: load_own_tensors(checkpoint, about) if checkpoint.exists() else None)
     if saved is not None:
-        history = _restore(saved, method, schedulers)
+        history, earlier = _restore(saved, method, schedulers), saved["seconds"]
         log.info("%s: continuing after epoch %d of %d", title, len(history), settings.epochs)
         on_epoch(history)  # the run may have ended between the checkpoint and this call
     bar = tqdm(total=settings.epochs, initial=len(history), desc=title, unit="epoch", disable=bars_off())
@@ -115,13 +132,14 @@ def fit(
         for scheduler in schedulers:
             scheduler.step()
         history.append({"method": method.name, "epoch": epoch + 1, **record})
-        save_tensors(checkpoint, _state(method, schedulers, history))
+        seconds = earlier + time.perf_counter() - start
+        save_tensors(checkpoint, {**_state(method, schedulers, history), "seconds": seconds}, about)
         on_epoch(history)
         bar.set_postfix_str(_short(record), refresh=False)
         bar.update()
         log.log(logging.DEBUG if not bar.disable else logging.INFO, "%s", _line(title, settings.epochs, history[-1]))
     bar.close()
-    return history
+    return Fitted(history, time.perf_counter() - start, earlier)
 
 
 def train_epoch(method: Method, epoch: int, after_step: Callable[[], None] = lambda: None) -> Record:

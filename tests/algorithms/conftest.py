@@ -66,6 +66,6 @@ def train(tiny):
 
     def run(method, checkpoint, dataset=tiny, on_epoch=lambda history: None):
         evaluate = Evaluator(dataset.valid, dataset.test, dataset, CPU, dataset.train_groups())
-        return fit(method, evaluate, checkpoint, on_epoch, method.name)
+        return fit(method, evaluate, checkpoint, on_epoch, method.name).history
 
     return run

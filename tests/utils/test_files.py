@@ -7,8 +7,9 @@ import resource
 import pytest
 import torch
 
-from utils.errors import MachineError, RunError
+from utils.errors import DamagedFile, MachineError, RunError
 from utils.files import (
+    load_own_tensors,
     load_tensors,
     read_json,
     remove_leftovers,
@@ -174,3 +175,47 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path):
             (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert names(tmp_path) == sorted(["file", *others])
+
+
+WHOSE = {"run": "0123456789ab", "seed": 3}
+
+
+def test_tensors_say_whose_they_are_and_stay_an_ordinary_file(tmp_path):
+    value = {"weight": torch.rand(3, 4), "history": [{"epoch": 1, "loss": 0.5}]}
+    save_tensors(tmp_path / "x.pt", value, WHOSE)
+    for again in (load_own_tensors(tmp_path / "x.pt", WHOSE), torch.load(tmp_path / "x.pt", weights_only=True)):
+        assert torch.equal(again["weight"], value["weight"])
+        assert again["history"] == value["history"]
+    first = (tmp_path / "x.pt").read_bytes()
+    save_tensors(tmp_path / "x.pt", value, WHOSE)
+    assert (tmp_path / "x.pt").read_bytes() == first, "nothing in the file depends on the time"
+
+
+def test_tensors_of_another_run_or_of_nobody_are_refused(tmp_path):
+    save_tensors(tmp_path / "x.pt", {"a": torch.ones(2)}, WHOSE)
+    with pytest.raises(DamagedFile, match=r"x\.pt belongs to another run \(seed 3\)\. .*--overwrite"):
+        load_own_tensors(tmp_path / "x.pt", WHOSE | {"seed": 4})
+    save_tensors(tmp_path / "x.pt", {"a": torch.ones(2)})
+    with pytest.raises(DamagedFile, match=r"x\.pt is damaged, or not written by this program"):
+        load_own_tensors(tmp_path / "x.pt", WHOSE)
+
+
+def test_no_flipped_bit_changes_what_is_loaded(tmp_path):
+    path = tmp_path / "x.pt"
+    value = {"a": torch.rand(50), "b": [torch.arange(9), 7]}
+    save_tensors(path, value, WHOSE)
+    content = path.read_bytes()
+    refused = 0
+    for position in torch.randint(8 * len(content), (400,), generator=torch.Generator().manual_seed(0)).tolist():
+        damaged = bytearray(content)
+        damaged[position // 8] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        try:
+            again = load_own_tensors(path, WHOSE)
+        except DamagedFile:
+            refused += 1
+        else:
+            assert torch.equal(again["a"], value["a"])
+            assert torch.equal(again["b"][0], value["b"][0])
+            assert again["b"][1] == 7
+    assert refused > 200

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from utils import run_folder
-from utils.errors import MachineError, RunError
+from utils.errors import DamagedFile, MachineError, RunError
 from utils.files import write_json
 from utils.run_folder import OURS, RunFolder
 
@@ -30,11 +30,13 @@ def test_a_new_folder_has_nothing_to_return(tmp_path):
 
 
 def test_an_interrupted_run_goes_on_and_a_finished_one_returns_its_result(folder):
-    assert folder.start(ARGUMENTS, overwrite=False) is None
+    assert folder.start(ARGUMENTS, overwrite=False) == {"arguments": json.loads(json.dumps(ARGUMENTS))}
+    assert folder.result() is None
     folder.checkpoint.write_bytes(b"state")
     folder.finish({"accuracy": 0.5})
     assert not folder.checkpoint.exists()
-    assert folder.start(ARGUMENTS, overwrite=False) == {"accuracy": 0.5}
+    assert folder.start(ARGUMENTS, overwrite=False) is not None
+    assert folder.result() == {"accuracy": 0.5}
 
 
 def test_other_arguments_are_refused_by_name(folder):
@@ -42,10 +44,11 @@ def test_other_arguments_are_refused_by_name(folder):
     with pytest.raises(RunError) as error:
         folder.start(other, overwrite=False)
     message = str(error.value)
-    assert '  alg: "deneb_gce" there, "vanilla" now' in message
-    assert "  lr: 0.1 there, not set now" in message
-    assert "  tau: not set there, null now" in message
+    assert message.startswith("--alg deneb_gce there, vanilla now; ")
+    assert "--lr 0.1 there, not set now" in message
+    assert "--tau not set there, null now" in message
     assert "seed" not in message
+    assert "\n" not in message
     assert "--run_name" in message
     assert "--overwrite" in message
 
@@ -84,9 +87,40 @@ def test_clearing_removes_in_that_order(folder, monkeypatch):
 @pytest.mark.parametrize("content", ["", '{"arguments": '])
 def test_a_damaged_file_is_named(folder, name, content):
     (folder / name).write_text(content)
-    with pytest.raises(RunError, match=f"cannot read {folder / name}"):
-        folder.start(ARGUMENTS, overwrite=False)
+    with pytest.raises(DamagedFile, match=f"cannot read {folder / name}"):
+        (folder.start(ARGUMENTS, overwrite=False), folder.result())
     assert folder.start(ARGUMENTS, overwrite=True) is None
+
+
+WRONG_CONFIGS = ["[]", "null", "7", "{}", '{"arguments": []}', '{"arguments": {}, "data": {}}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("content", WRONG_CONFIGS, ids=lambda text: text[:30])
+def test_a_configuration_of_another_shape_is_one_line(folder, content):
+    (folder / "config.json").write_text(content)
+    with pytest.raises(DamagedFile) as error:
+        folder.start(ARGUMENTS, overwrite=False)
+    assert str(folder / "config.json") in str(error.value)
+    assert "--overwrite" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "null", "{}", '{"accuracy": 0.5}', '{"accuracy": 0.6, "checksum": "%s"}', "[" * 100_000]
+)
+def test_a_result_that_is_not_what_was_written_is_refused(folder, content):
+    folder.finish({"accuracy": 0.5})
+    path = folder / "result.json"
+    path.write_text(content.replace("%s", json.loads(path.read_text())["checksum"]))
+    with pytest.raises(DamagedFile, match=f"{path} .*--overwrite|{path}: .*--overwrite"):
+        folder.result()
+
+
+def test_a_result_without_its_configuration_is_not_replaced(folder):
+    folder.finish({"accuracy": 0.5})
+    (folder / "config.json").unlink()
+    with pytest.raises(DamagedFile, match=r"without the config\.json"):
+        folder.start(ARGUMENTS, overwrite=False)
 
 
 def test_metrics_are_one_strict_json_object_per_line(folder):

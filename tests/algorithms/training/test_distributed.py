@@ -35,7 +35,8 @@ def trained(name, settings, tiny, checkpoint, on_epoch=lambda history: None):
     chosen = {key: value for key, value in EARLY.items() if hasattr(cls.Hparams, key)}
     task = Task(tiny.train, tiny.num_classes, CPU, settings, seed=0, stage=name, noise_rate=0.2)
     method = cls(task, cls.Hparams(**chosen))
-    records = fit(method, Evaluator(tiny.valid, tiny.test, tiny, CPU, tiny.train_groups()), checkpoint, on_epoch, name)
+    evaluate = Evaluator(tiny.valid, tiny.test, tiny, CPU, tiny.train_groups())
+    records = fit(method, evaluate, checkpoint, on_epoch, name).history
     losses = torch.tensor([record["train_loss"] for record in records])
     selected = method.eval().select() if cls.emits else ()
     return {**method.state_dict(), "losses": losses, **{f"selected{k}": value for k, value in enumerate(selected)}}

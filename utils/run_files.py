@@ -1,0 +1,129 @@
+"""What the JSON files of a run folder hold, as shapes to read them by (see `utils.schema`)."""
+
+from pathlib import Path
+from typing import Annotated, Any, NotRequired, TypedDict
+
+from utils.errors import DamagedFile
+from utils.files import ANEW, read_json_lines
+from utils.schema import Bounds
+
+Share = Annotated[float, Bounds(0, 1)]
+Count = Annotated[int, Bounds(0, 1e15)]
+Positive = Annotated[float, Bounds(0, 1e15)]
+
+
+class SplitSummary(TypedDict):
+    """See `data.split.Dataset.summary`."""
+
+    size: Count
+    effective_nratio: Share | None
+    effective_bratio: Share | None
+    groups: dict[str, Count]
+    fingerprint: str
+    contents: NotRequired[dict[str, str]]
+
+
+class DataSummary(TypedDict):
+    origin: str
+    num_classes: Count
+    classes: NotRequired[list[str]]
+    train: SplitSummary
+    valid: SplitSummary
+    test: SplitSummary
+
+
+class Config(TypedDict):
+    """`config.json` of a run, a trained selector or a search.
+
+    environments_before: where a run was started that went on elsewhere, the first one first.
+    """
+
+    arguments: dict[str, Any]
+    data: NotRequired[DataSummary]
+    environment: NotRequired[dict[str, Any]]
+    environments_before: NotRequired[list[dict[str, Any]]]
+
+
+class Accuracies(TypedDict):
+    """Of one epoch, as far as they are known; there are more keys, one for each criterion."""
+
+    epoch: Count
+    valid_accuracy: Share | None
+    valid_loss: NotRequired[float | None]
+    test_accuracy: Share | None
+    test_aligned: Share | None
+    test_conflicting: Share | None
+    test_worst_group: Share | None
+
+
+class StageSummary(TypedDict):
+    """A stage in `result.json`; share and mass are of selectors: see `utils.metrics.selection_quality`."""
+
+    method: str
+    hparams: dict[str, Any]
+    settings: dict[str, Any]
+    seconds: Positive
+    share: NotRequired[dict[str, Share | None]]
+    mass: NotRequired[dict[str, Share | None]]
+    reused: NotRequired[bool]
+
+
+class PresetNote(TypedDict):
+    method: str
+    file: str
+    criterion: str
+    oracle: bool
+
+
+class Result(TypedDict):
+    """`result.json` of a run."""
+
+    alg: NotRequired[str]
+    seed: NotRequired[Count]
+    end: Accuracies
+    best: Accuracies
+    best_by: str
+    data: NotRequired[DataSummary]
+    stages: list[StageSummary]
+    presets: list[PresetNote]
+    seconds: NotRequired[Positive]
+    referee_seconds: NotRequired[Positive]
+    peak_memory_bytes: Positive | None
+    checksum: NotRequired[str]
+
+
+class EpochRecord(TypedDict):
+    """A line of `metrics.jsonl`; there are more keys, one for each criterion.
+
+    kept: the size of each group in what a method chose to train on.
+    """
+
+    stage: Annotated[int, Bounds(1, 3)]
+    method: str
+    epoch: Count
+    train_loss: NotRequired[float]
+    train_accuracy: NotRequired[Share]
+    lr: NotRequired[float]
+    seconds: NotRequired[Positive]
+    kept: NotRequired[dict[str, Count]]
+    valid_accuracy: NotRequired[Share | None]
+    valid_loss: NotRequired[float | None]
+    test_accuracy: NotRequired[Share | None]
+    test_aligned: NotRequired[Share | None]
+    test_conflicting: NotRequired[Share | None]
+    test_worst_group: NotRequired[Share | None]
+
+
+def read_metrics(path: Path) -> list[EpochRecord]:
+    """The epochs in `metrics.jsonl`, none if there is no such file.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    if not path.exists():
+        return []
+    records = read_json_lines(path, EpochRecord)
+    for number, record in enumerate(records, 1):
+        if record["epoch"] > number:
+            raise DamagedFile(f"cannot read {path}: line {number} is of epoch {record['epoch']}. {ANEW}")
+    return records
