@@ -16,7 +16,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads must not 
 import sys
 from dataclasses import asdict, replace
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments, remark, resolve
+from algorithms.command.baseline import baseline_arguments
 from algorithms.command.listing import listing
 from algorithms.command.presets import with_presets
 from algorithms.training.config import RunConfig
@@ -50,7 +51,8 @@ def train_all(argv: list[str]) -> list[dict]:
     keep_freed_memory()
     arguments, presets, notes = distributed.from_writer(with_presets, arguments)
     for line in notes:
-        print(f"preset for {line}")
+        print(line)
+    remark(arguments)
     config = replace(resolve(arguments), presets=presets)
     results = [
         train(replace(config, data=replace(config.data, seed=config.data.seed + k))) for k in range(arguments.indep_run)
@@ -59,16 +61,7 @@ def train_all(argv: list[str]) -> list[dict]:
     if len(results) > 1:
         print(f"\nseeds {results[0]['seed']} to {results[-1]['seed']}, accuracy in %\n{seeds_table(results)}")
     if config.alg != "vanilla":
-        data = config.data
-        chosen = {"dataset": data.dataset, "data_dir": data.data_dir, "bratio": data.bratio, "nratio": data.nratio}
-        chosen |= asdict(data.options) | {"seed": arguments.seed}
-        if data.encoder is not None:
-            chosen |= {name: getattr(arguments, name) for name in ("model", "weights", "head", "views")}
-        flags = [
-            part for name, value in chosen.items() if value not in (None, "") for part in (f"--{name}", str(value))
-        ]
-        flags += ["--frozen"] if data.encoder is not None else []
-        print(f"\nThe baseline to compare with: {command_line('train_mix.py', ['--alg', 'vanilla', *flags])}")
+        print(f"\nThe baseline to compare with: {command_line(SCRIPT, baseline_arguments(argv))}")
     return results
 
 

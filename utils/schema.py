@@ -38,6 +38,10 @@ class Bounds(NamedTuple):
     high: float
 
 
+Plain = bool | int | float | str
+"""A value that a flag could give."""
+
+
 class Mismatch(ValueError):
     """A value that does not have the shape wanted; the message says where."""
 

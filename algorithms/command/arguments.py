@@ -208,8 +208,8 @@ def _add_hparams(parser: Parser, stages: list[type[Method]]) -> None:
 def _add_run(group: Any) -> None:
     group.add_argument("--alg", default="deneb_gce", help="METHOD or FIRST_SECOND")
     group.add_argument(
-        "--preset", metavar="FILE|none", help="hyper-parameters that a search found (default: this --log_dir's own, "
-        "else those in presets/, if there are any); a flag given wins",
+        "--preset", metavar="FILE|tuned|none", help="hyper-parameters that a search found: in a file, or tuned: in "
+        "presets/ (default: what a search in this --log_dir found for just this run); a flag given wins",
     )  # fmt: skip
     group.add_argument("--seed", type=SEED, default=0, help="of label noise, initialisation and order")
     group.add_argument("--indep_run", type=COUNT, default=1, help="train that many seeds, from --seed on")
@@ -266,6 +266,15 @@ def _value_parser(alg: str) -> Parser:
     return build_parser(alg, "colored_digits", "")
 
 
+def remark(arguments: argparse.Namespace) -> None:
+    """Logs which of the flags given come to nothing, and why."""
+    for name, reason in IGNORED.items():
+        if getattr(arguments, name) is not None:
+            log.info("--%s has no effect: %s", name, reason)
+    if (arguments.gpu or "").isdigit() and not torch.cuda.is_available():
+        log.info("--gpu %s: no CUDA device here, running on the CPU", arguments.gpu)
+
+
 def resolve(arguments: argparse.Namespace) -> RunConfig:
     """From parsed flags and the data set's defaults to a complete configuration; a flag given wins.
 
@@ -275,9 +284,6 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
     given = dict(vars(arguments))
     recipe = datasets[arguments.dataset]
     defaults = recipe.defaults
-    for name, reason in IGNORED.items():
-        if given[name] is not None:
-            log.info("--%s has no effect: %s", name, reason)
     if arguments.num_classes not in (None, recipe.num_classes):
         classes = "the classes that its files have" if recipe.num_classes is None else f"{recipe.num_classes} classes"
         raise UsageError(
@@ -422,7 +428,7 @@ def _settings(given: dict[str, Any], defaults: Defaults, stage: str | None, sele
 
 
 def pick_device(gpu: str | None) -> torch.device:
-    """The device of `--gpu`; says so where a wanted GPU is not there."""
+    """The device of `--gpu`; the CPU where a wanted GPU is not there, see `remark`."""
     if gpu in ("cpu", "-1") or (gpu is None and not torch.cuda.is_available()):
         return torch.device("cpu")
     if distributed.launched():
@@ -436,7 +442,6 @@ def pick_device(gpu: str | None) -> torch.device:
     if not number_.isdigit():
         raise UsageError(f"--gpu {gpu}: wanted the number of a CUDA device, such as 0, or cpu.")
     if not torch.cuda.is_available():
-        log.info("--gpu %s: no CUDA device here, running on the CPU", gpu)
         return torch.device("cpu")
     if int(number_) >= torch.cuda.device_count():
         raise UsageError(f"--gpu {gpu}: there are {torch.cuda.device_count()} CUDA devices, numbered from 0.")

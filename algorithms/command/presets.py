@@ -1,69 +1,100 @@
-"""Presets: hyper-parameters that a search found, as a JSON file, and where a run looks for them."""
+"""Presets: hyper-parameters that a search found, as a JSON file, and when a run takes them."""
 
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-from algorithms.base import methods
-from algorithms.command.arguments import SETTINGS, data_settings, hparam_flags, parse_value
-from algorithms.training.config import STAGES, method_folder
+from algorithms.base import Method, methods
+from algorithms.command.arguments import SETTINGS, data_settings, hparam_flags, parse_value, resolve
+from algorithms.training.config import STAGES, RunConfig, StageConfig, method_folder
 from algorithms.training.pairs import stages_of
+from data.load import load_dataset
 from utils.errors import RunError, UsageError
 from utils.files import read_json
 from utils.hpo.trials import settings_text
+from utils.identity import differences
+from utils.schema import Plain
 
 COMMITTED = Path(__file__).parents[2] / "presets"
 
-KEYS = {"alg", "dataset", "bratio", "nratio", "criterion", "oracle", "value", "trials", "stages", "command"}
-"""What a preset file must hold; `stages` is a list of `method`, `hparams` and `settings` (training settings)."""
+
+class StagePreset(TypedDict):
+    """What was found for a stage; `settings` are training settings that were searched."""
+
+    method: str
+    hparams: dict[str, Plain]
+    settings: dict[str, Plain]
+
+
+class Preset(TypedDict):
+    """A preset file.
+
+    found_for, images: what it was found for: see `found_for`, and the SHA-256 of the training images.
+    """
+
+    alg: str
+    dataset: str
+    bratio: float | None
+    nratio: float
+    criterion: str
+    oracle: bool
+    value: float
+    trials: int
+    stages: list[StagePreset]
+    command: str
+    found_for: NotRequired[dict[str, Any]]
+    images: NotRequired[str]
+
+
+def found_for(config: RunConfig) -> dict[str, Any]:
+    """What a search's finding is about: all arguments of a run but hyper-parameters, seed and criterion."""
+    searched = {
+        f"{STAGES[number]}.{name}" if len(config.stages) > 1 else name
+        for number, stage in enumerate(config.stages)
+        for name in dataclasses.asdict(stage.hparams)
+    }
+    left_out = searched | {"seed", "best_by", "referee"}
+    return {name: value for name, value in config.arguments().items() if name not in left_out}
 
 
 def with_presets(
     arguments: argparse.Namespace, automatic: bool = True
 ) -> tuple[argparse.Namespace, tuple[dict[str, Any], ...], list[str]]:
-    """Fills in what presets know and no flag gives, stage by stage.
+    """Fills in what a preset knows and no flag gives.
 
-    A stage takes the file of `--preset`, else the first there is of: what a search in this `--log_dir` found for this
-    `--alg`, or for the stage's method alone; the same two among the presets that come with the code.
+    That is the file of `--preset`; without the flag, what a search in this `--log_dir` found, if it was for just this
+    run: the same method, data, settings and schedule.
 
     Returns:
-        the completed arguments; for the record, which stage took what from where; the same as lines to print.
+        the completed arguments; for the record, which stage took what from where; lines to print about it.
 
     Raises:
         UsageError: a preset names what the method does not have, or values that it does not take.
         RunError: a file is missing or damaged.
     """
-    names = stages_of(arguments.alg)
-    stages = [methods[name] for name in names]
-    values: dict[str, Any] = {}
-    used, lines = [], []
-    for position, name in enumerate(names):
-        for path in _candidates(arguments, name, automatic):
-            preset = load(path)
-            mine = next((stage for stage in preset["stages"] if stage["method"] == name), None)
-            if mine is None:
-                continue
-            if preset["oracle"] and arguments.preset is None:
-                lines.append(f"{path} is left aside: it was chosen on test data (oracle). --preset {path} takes it.")
-                continue
-            taken = _missing_flags(arguments, stages, position, mine, path)
-            if taken:
-                values |= taken
-                criterion = preset["criterion"] + (" (oracle)" if preset["oracle"] else "")
-                used.append({"method": name, "file": str(path), "criterion": criterion, "oracle": preset["oracle"]})
-                lines.append(
-                    f"{name}: {settings_text(taken)} from {path}, the best of {preset['trials']} trials by {criterion} "
-                    f"(--preset none ignores it)"
-                )
-            break
-    if arguments.preset not in (None, "none") and not (used or lines):
-        found = " and ".join(stage["method"] for stage in load(Path(arguments.preset))["stages"])
+    path = _chosen(arguments, automatic)
+    if path is None:
+        return arguments, (), []
+    preset = load(path)
+    by_name = arguments.preset is not None
+    aside = f"preset {path} is left aside: {{}}. --preset {path} takes it."
+    if preset["oracle"] and not by_name:
+        return arguments, (), [aside.format("it was chosen on test data (oracle)")]
+    values, used, lines = _taken(arguments, preset, path)
+    completed = argparse.Namespace(**{**vars(arguments), **values})
+    other = _found_for_others(preset, resolve(completed), look_at_images=not by_name)
+    if other and not by_name:
+        return arguments, (), [aside.format(f"it was found for another run ({other})")]
+    if not used and by_name:
+        found = " and ".join(stage["method"] for stage in preset["stages"])
         raise UsageError(f"--preset {arguments.preset} sets {found}: nothing that --alg {arguments.alg} leaves open.")
-    return argparse.Namespace(**{**vars(arguments), **values}), tuple(used), lines
+    if other:
+        lines.append(f"preset {path} was found for another run ({other})")
+    return completed, tuple(used), lines
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> Preset:
     """Reads a preset file.
 
     Raises:
@@ -71,34 +102,90 @@ def load(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise RunError(f"--preset {path}: there is no such file.")
-    preset = read_json(path)
-    missing = KEYS - preset.keys() if isinstance(preset, dict) else KEYS
-    if missing:
-        raise RunError(f"{path} is not a preset: it lacks {', '.join(sorted(missing))}.")
-    wrong = [stage for stage in preset["stages"] if not {"method", "hparams", "settings"} <= set(stage)]
-    if wrong:
-        raise RunError(f"{path} is not a preset: each of its stages needs method, hparams and settings.")
-    return preset
+    return read_json(path, Preset, "It is no preset: say --preset none, or name another file.")
 
 
-def _candidates(arguments: argparse.Namespace, method: str, automatic: bool) -> list[Path]:
+def _chosen(arguments: argparse.Namespace, automatic: bool) -> Path | None:
+    alg = "_".join(stages_of(arguments.alg))
+    if arguments.preset == "tuned":
+        path = COMMITTED / arguments.dataset / f"{alg}.json"
+        if not path.is_file():
+            there = ", ".join(sorted(f"{file.stem} on {file.parent.name}" for file in COMMITTED.glob("*/*.json")))
+            raise UsageError(f"--preset tuned: there is none for {alg} on {arguments.dataset}, only: {there}.")
+        return path
     if arguments.preset is not None:
-        return [] if arguments.preset == "none" else [Path(arguments.preset)]
-    data = data_settings(arguments)
-    algs = dict.fromkeys(["_".join(stages_of(arguments.alg)), "_".join(stages_of(method))])
-    searched = [method_folder(arguments.log_dir, data, alg) / "preset" / "best.json" for alg in algs]
-    committed = [COMMITTED / data.dataset / f"{alg}.json" for alg in algs]
-    return [path for path in (*searched, *committed) if automatic and path.is_file()]
+        return None if arguments.preset == "none" else Path(arguments.preset)
+    own = method_folder(arguments.log_dir, data_settings(arguments), alg) / "preset" / "best.json"
+    return own if automatic and own.is_file() else None
+
+
+def _found_for_others(preset: Preset, config: RunConfig, look_at_images: bool) -> str:
+    """How what a preset was found for differs from a run that has taken it; empty if it does not."""
+    if "found_for" not in preset or "images" not in preset:
+        return "which one it does not say"
+    differing = differences(preset["found_for"], found_for(config))
+    if not differing and look_at_images:
+        there = load_dataset(config.data).contents["train"]["images"]
+        differing = ["other training images"] if preset["images"] != there else []
+    return "; ".join(differing)
+
+
+def _taken(
+    arguments: argparse.Namespace, preset: Preset, path: Path
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
+    """What the stages of a run take from a preset, by flag; which took what, for the record; lines to print."""
+    stages = [methods[name] for name in stages_of(arguments.alg)]
+    values: dict[str, Any] = {}
+    used, lines = [], []
+    criterion = preset["criterion"] + (" (oracle)" if preset["oracle"] else "")
+    for position, (method, config) in enumerate(zip(stages, resolve(arguments).stages, strict=True)):
+        mine = next((stage for stage in preset["stages"] if stage["method"] == method.name), None)
+        if mine is None:
+            continue
+        for name, flag in _overruled(arguments, method, config, position, mine):
+            lines.append(f"preset for {method.name}: {name} of {path} is left out, for --{flag} is given")
+            mine = {**mine, "hparams": {key: value for key, value in mine["hparams"].items() if key != name}}
+        taken = _missing_flags(arguments, stages, position, mine, path)
+        if taken:
+            values |= taken
+            used.append({"method": method.name, "file": str(path), "criterion": criterion, "oracle": preset["oracle"]})
+            lines.append(
+                f"preset for {method.name}: {settings_text(taken)} from {path}, the best of {preset['trials']} trials "
+                f"by {criterion} (--preset none ignores it)"
+            )
+    return values, used, lines
+
+
+def _overruled(
+    arguments: argparse.Namespace, method: type[Method], config: StageConfig, position: int, preset: StagePreset
+) -> list[tuple[str, str]]:
+    """Hyper-parameters of the preset that would change a training setting which a flag gives, and that flag."""
+    found = []
+    for declared in dataclasses.fields(method.Hparams):
+        value = preset["hparams"].get(declared.name)
+        if not isinstance(value, type(declared.default)):  # not there, or refused where it is parsed
+            continue
+        hparams = dataclasses.replace(config.hparams, **{declared.name: value})
+        changed = method.stage_settings(config.settings, hparams)
+        for setting in SETTINGS:
+            flags = [
+                flag for flag in (setting, f"{STAGES[position]}.{setting}") if getattr(arguments, flag) is not None
+            ]
+            if flags and getattr(changed, setting) != getattr(config.settings, setting):
+                found.append((declared.name, flags[-1]))
+    return found
 
 
 def _missing_flags(
-    arguments: argparse.Namespace, stages: list, position: int, preset: dict[str, Any], path: Path
+    arguments: argparse.Namespace, stages: list, position: int, preset: StagePreset, path: Path
 ) -> dict[str, Any]:
     """What the preset says of one stage, by flag, as far as no flag was given."""
     declared = {hparam.name for hparam in dataclasses.fields(stages[position].Hparams)}
     values = {}
-    for kind, known in (("hparams", declared), ("settings", set(SETTINGS))):
-        for name, value in preset[kind].items():
+    for kind, known, given in (
+        ("hparams", declared, preset["hparams"]), ("settings", set(SETTINGS), preset["settings"])
+    ):  # fmt: skip
+        for name, value in given.items():
             if name not in known:
                 raise UsageError(f"{path}: {preset['method']} has no {name!r}. Known: {', '.join(sorted(known))}.")
             own = f"{STAGES[position]}.{name}" if len(stages) > 1 else name

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 import logging
 import shutil
 from dataclasses import replace
@@ -13,19 +12,22 @@ from tqdm import tqdm
 
 from algorithms.base import methods
 from algorithms.command.arguments import COUNT, SEED, SETTINGS, THREADS, hparam_flags, parse_value, resolve
-from algorithms.command.presets import with_presets
+from algorithms.command.presets import found_for, with_presets
+from algorithms.training import outputs
 from algorithms.training.config import STAGES, RunConfig, StageConfig, method_folder
 from algorithms.training.criteria import CRITERIA, Criterion
 from algorithms.training.pairs import stages_of
 from algorithms.training.run import run
 from algorithms.training.trainer import Record
+from data.load import load_dataset
+from data.split import Dataset
 from utils.cli import Parser, any_path, number
 from utils.errors import RunError, UsageError, unknown_name
-from utils.files import write_json, write_text
+from utils.files import read_json, write_json, write_text
 from utils.hpo.engine import Outcome, Plan, Report, search
 from utils.hpo.trials import History, Trial, settings_text, trials_csv, trials_table
-from utils.logbook import environment
 from utils.run_folder import RunFolder
+from utils.schema import Plain
 
 log = logging.getLogger(__name__)
 
@@ -95,12 +97,14 @@ def _from_text(text: str) -> tuple[str, list]:
 def _from_file(path: Path | None) -> list[tuple[str, list]]:
     if path is None:
         return []
+    wanted = 'Wanted a list of values for each name, such as {"q": [0.1, 0.5]}.'
     try:
-        space = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--space {path}: {error}") from error
-    if not isinstance(space, dict) or not all(isinstance(values, list) and values for values in space.values()):
-        raise UsageError(f'--space {path}: wanted a list of values for each name, such as {{"q": [0.1, 0.5]}}.')
+        space = read_json(path, dict[str, list[Plain]], wanted)
+    except RunError as error:
+        raise UsageError(f"--space: {error}") from error
+    empty = [name for name, values in space.items() if not values]
+    if empty or not space:
+        raise UsageError(f"--space {path}: no values for {', '.join(empty) or 'anything'}. {wanted}")
     return list(space.items())
 
 
@@ -109,12 +113,14 @@ class TrialRun:
     """Evaluates a configuration by a run in a folder of its own, which searches over the same settings share.
 
     best_by: the criterion. referee: the one that judges all trials, whatever training settings are searched.
+    data: the identity of the data.
     """
 
     arguments: argparse.Namespace
     presets: tuple[dict[str, Any], ...]
     best_by: str
     referee: StageConfig | None
+    data: str
 
     @property
     def criterion(self) -> Criterion:
@@ -126,7 +132,7 @@ class TrialRun:
 
     def config(self, values: dict[str, Any]) -> RunConfig:
         config = resolve(argparse.Namespace(**{**vars(self.arguments), **values}))
-        config = replace(config, referee=self.referee, presets=self.presets, trial=True)
+        config = replace(config, referee=self.referee, presets=self.presets, trial=self.data)
         return replace(config, overwrite=False, figures=False, result_dir=None)
 
     def name(self, values: dict[str, Any]) -> str:
@@ -135,23 +141,19 @@ class TrialRun:
     def __call__(self, values: dict[str, Any], report: Report) -> Outcome:
         config = self.config(values)
 
-        def curve(records: list[Record]) -> list[float]:
-            return [self._value(record) for record in records if record["stage"] == len(config.stages)]
-
         def watch(records: list[Record]) -> None:
-            if so_far := curve(records):
-                report(so_far)
+            if records[-1]["stage"] == len(config.stages):
+                report(self._curve([record[self.criterion.key] for record in records]))
 
-        end = run(config, watch)["end"]
-        lines = (config.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        details = {key: end[key] for key in ("valid_loss", "valid_accuracy", "test_accuracy")}
-        return Outcome(curve([json.loads(line) for line in lines]), details)
+        result = run(config, watch)
+        details = {key: result["end"][key] for key in ("valid_loss", "valid_accuracy", "test_accuracy")}
+        return Outcome(self._curve(result["curve"]), details)
 
-    def _value(self, record: Record) -> float:
-        value = record.get(self.criterion.key)
-        if value is None:
+    def _curve(self, values: list[float | None]) -> list[float]:
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
             raise RunError(f"{self.best_by} has no value for {self.arguments.alg} on these data.")
-        return value
+        return known
 
 
 def run_search(arguments: argparse.Namespace, command: str) -> str:
@@ -172,7 +174,8 @@ def run_search(arguments: argparse.Namespace, command: str) -> str:
     constants = {name: values[0] for name, values in everything.items()}
     base, presets, notes = with_presets(argparse.Namespace(**{**vars(arguments), **constants}), automatic=False)
     asked = resolve(arguments)
-    evaluate = TrialRun(base, presets, asked.best_by, asked.referee)
+    dataset = load_dataset(asked.data)
+    evaluate = TrialRun(base, presets, asked.best_by, asked.referee, dataset.identity)
     config, title, maximise = evaluate.config({}), evaluate.title, evaluate.criterion.maximise
     plan = Plan(
         space={name: values for name, values in everything.items() if len(values) > 1},
@@ -191,11 +194,12 @@ def run_search(arguments: argparse.Namespace, command: str) -> str:
     for name, values in plan.space.items():
         log.info("  %s: %s", name, ", ".join(map(str, values)))
     for line in notes:
-        log.info("preset for %s", line)
+        log.info("%s", line)
     with folder.locked(wait=False):
-        _claim(folder, plan, config, arguments.overwrite)
+        _claim(folder, plan, config, dataset, arguments.overwrite)
         bar = tqdm(total=plan.wanted, desc="search", unit="trial", disable=None)
-        history = History(folder / "trials.jsonl", Notes(folder, plan, evaluate, command, bar))
+        images = dataset.contents["train"]["images"]
+        history = History(folder / "trials.jsonl", plan.space, Notes(folder, plan, evaluate, images, command, bar))
         bar.update(len(history.trials))
         if arguments.engine == "ray":
             _search_with_ray(plan, evaluate, history, arguments)
@@ -229,7 +233,7 @@ def _search_with_ray(plan: Plan, evaluate: TrialRun, history: History, arguments
     ray_engine.search(plan, remote, history, folder, arguments.ray_address, resources)
 
 
-def _claim(folder: RunFolder, plan: Plan, config: RunConfig, overwrite: bool) -> None:
+def _claim(folder: RunFolder, plan: Plan, config: RunConfig, dataset: Dataset, overwrite: bool) -> None:
     """Makes the folder this search's, or checks that it is. The number of trials may change, nothing else."""
     fixed = {
         argument: value  # such as second.q, which the space may call q
@@ -241,9 +245,7 @@ def _claim(folder: RunFolder, plan: Plan, config: RunConfig, overwrite: bool) ->
     if overwrite:
         (folder / "trials.jsonl").unlink(missing_ok=True)
         shutil.rmtree(folder / "ray", ignore_errors=True)
-    folder.start(identity, overwrite)
-    if not (folder / "config.json").exists():
-        write_json(folder / "config.json", {"arguments": identity, "environment": environment(config.device)})
+    outputs.write_config(config, identity, folder, folder.start(identity, overwrite), dataset)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,6 +255,7 @@ class Notes:
     folder: RunFolder
     plan: Plan
     evaluate: TrialRun
+    images: str
     command: str
     bar: tqdm
 
@@ -299,4 +302,6 @@ class Notes:
             "trials": trials,
             "stages": stages,
             "command": self.command,
+            "found_for": found_for(config),
+            "images": self.images,
         }

@@ -1,7 +1,5 @@
 """What a run is, resolved: its data, its stages with their settings, and where it goes."""
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import torch
 from algorithms.task import StageSettings
 from data.load import DataSettings
 from models.registry import initial_weights
+from utils.identity import digest
 
 STAGES = ("first", "second", "third")
 
@@ -73,8 +72,8 @@ class RunConfig:
     tensorboard: bool = False
     profile: bool = False
     sync_bn: bool = False
-    trial: bool = False
-    """Whether this is a trial of a search: its folder is apart from the runs, and named by its arguments."""
+    trial: str | None = None
+    """The identity of the data, for a trial of a search: its folder is apart from the runs, named by all that it is."""
     presets: tuple[dict[str, Any], ...] = ()
     """Where hyper-parameters came from that no flag gave; for the record."""
 
@@ -90,8 +89,7 @@ class RunConfig:
     def folder(self) -> Path:
         home = method_folder(self.log_dir, self.data, self.alg)
         if self.trial:
-            described = json.dumps(self.arguments(), sort_keys=True)
-            return home / "trials" / hashlib.sha256(described.encode()).hexdigest()[:12]
+            return home / "trials" / digest({**self.arguments(), "data": self.trial})
         return home / (f"{self.data.seed}_{self.run_name}" if self.run_name else str(self.data.seed))
 
     def arguments(self) -> dict[str, Any]:

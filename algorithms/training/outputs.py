@@ -58,15 +58,17 @@ class Journal:
         return [{"stage": len(self.stages) + 1, **record} for record in history]
 
 
-def write_config(config: RunConfig, folder: RunFolder, there: Config | None, dataset: Dataset) -> None:
-    """Writes `config.json`; of a run that was started before, checks its data and notes where it goes on.
+def write_config(
+    config: RunConfig, arguments: dict[str, Any], folder: RunFolder, there: Config | None, dataset: Dataset
+) -> None:
+    """Writes `config.json`; of a run or search that was started before, checks its data and notes where it goes on.
 
     Raises:
         RunError: it was started with other data.
     """
     now = environment(config.device)
     if there is None:
-        begun = {"arguments": config.arguments(), "data": dataset.summary(), "environment": now}
+        begun = {"arguments": arguments, "data": dataset.summary(), "environment": now}
         write_json(folder / "config.json", begun)
         return
     check_data(config, folder, there, dataset)

@@ -36,7 +36,7 @@ def run(config: RunConfig, watch: Watch = lambda records: None) -> dict[str, Any
         RunError: the folder holds another run, data are missing or damaged, or training diverged.
     """
     folder = RunFolder(config.folder)
-    with folder.locked(wait=config.trial):
+    with folder.locked(wait=config.trial is not None):
         there = from_writer(folder.start, config.arguments(), config.overwrite)
         finished = from_writer(folder.result)
         if finished is not None:
@@ -54,7 +54,7 @@ def _train(config: RunConfig, folder: RunFolder, there: Config | None, watch: Wa
     restart_peak_memory(config.device)
     dataset = writer_first(load_dataset, config.data)
     summary, groups = dataset.summary(), dataset.train_groups()
-    from_writer(outputs.write_config, config, folder, there, dataset)
+    from_writer(outputs.write_config, config, config.arguments(), folder, there, dataset)
     outputs.log_data(summary)
     valid, test = _place(dataset.valid, config.device), _place(dataset.test, config.device)
     evaluate = Evaluator(valid, test, dataset, config.device, groups)
@@ -63,15 +63,17 @@ def _train(config: RunConfig, folder: RunFolder, there: Config | None, watch: Wa
         journal = Journal(folder, write_scalars, watch)
         for stage, following in pairwise(config.stages):
             kind = passed_on(stage.method, following.method)
-            selection = select(config, stage, kind, current, evaluate, journal)
+            among = replace(evaluate, groups=groups[current.members])
+            selection = select(config, stage, kind, current, among, journal)
             outputs.save_selection(config, folder, selection, current.members, dataset)
             current = current.after(selection, len(groups), config.resampling)
-            evaluate = replace(evaluate, groups=groups[current.members])
+        referee = None
         if config.referee is not None:
             whole = current.split if len(current.members) == len(groups) else _place(dataset.train, config.device)
-            evaluate = replace(evaluate, referee=referee_logits(config, whole, evaluate, journal))
+            referee = referee_logits(config, whole, evaluate, journal)
             del whole
-        method, history = train_final(config, folder, current, evaluate, journal)
+        among = replace(evaluate, groups=groups[current.members], referee=referee)
+        method, history = train_final(config, folder, current, among, journal)
     save_tensors(folder / "model.pt", method.state_dict(), about(config, dataset, len(config.stages)))
     if not config.trial:
         method.eval()

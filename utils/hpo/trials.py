@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from utils.errors import RunError
-from utils.files import write_text
+from utils.errors import DamagedFile
+from utils.files import read_json_lines, write_text
 
 Status = Literal["finished", "pruned", "failed"]
 
@@ -43,19 +43,34 @@ class Trial:
 class History:
     """The trials of one search, and the file that keeps them."""
 
-    def __init__(self, path: Path, on_trial: Callable[["History", Trial], None] = lambda history, trial: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        space: dict[str, list] | None = None,
+        on_trial: Callable[["History", Trial], None] = lambda history, trial: None,
+    ) -> None:
         """Reads `path` if it is there; `on_trial` is called after each trial that is added and saved.
 
+        Args:
+            space: what the trials chose from, if that is known.
+
         Raises:
-            RunError: the file cannot be read.
+            RunError: the file is damaged, or of another search.
         """
         self.path, self.on_trial = path, on_trial
         self.trials: list[Trial] = []
-        if path.exists():
-            try:
-                self.trials = [Trial(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-            except (OSError, ValueError, TypeError) as error:
-                raise RunError(f"cannot read {path}: {error}. Remove it, or start anew with --overwrite.") from error
+        if not path.exists():
+            return
+        mend = "Remove it, or start anew with --overwrite."
+        numbers = set()
+        for line, content in enumerate(read_json_lines(path, Trial, mend), 1):
+            trial = Trial(**content)
+            known = space is None or trial.values.keys() == space.keys()
+            known = known and all(value in space[name] for name, value in trial.values.items() if space)
+            if not known or trial.number in numbers or (trial.status == "finished" and not trial.curve):
+                raise DamagedFile(f"cannot read {path}: line {line} is no trial of this search. {mend}")
+            numbers.add(trial.number)
+            self.trials.append(trial)
 
     def add(self, trial: Trial) -> None:
         self.trials = sorted([*self.trials, trial], key=lambda each: each.number)

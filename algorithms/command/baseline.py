@@ -1,0 +1,35 @@
+"""The command of the run to compare with: the user's own, with plain training in place of the method."""
+
+import dataclasses
+
+from algorithms.base import methods
+from algorithms.command.arguments import build_parser, hparam_flags, parse_arguments
+from algorithms.training.config import STAGES
+from algorithms.training.pairs import stages_of
+
+BASELINE = "vanilla"
+NOT_ITS = {"--alg", "--preset", "--resampling", "--overwrite"}
+"""Flags about the method, and one that would replace a baseline that is there."""
+
+
+def baseline_arguments(argv: list[str]) -> list[str]:
+    """`argv` for plain training: without flags of hyper-parameters and of single stages, all others as they were."""
+    arguments = parse_arguments(argv, "")
+    known = build_parser(arguments.alg, arguments.dataset, "")._option_string_actions
+    stages = [methods[name] for name in stages_of(arguments.alg)]
+    dropped = NOT_ITS | {
+        f"--{flag}"
+        for position, method in enumerate(stages)
+        for declared in dataclasses.fields(method.Hparams)
+        for flag in hparam_flags(stages, position, declared.name)
+    }
+    kept, words = ["--alg", BASELINE], list(argv)
+    while words:
+        flag, equals, _ = (word := words.pop(0)).partition("=")
+        values: list[str] = []
+        nargs = known[flag].nargs
+        if not equals and (nargs is None or (nargs == "?" and words and not words[0].startswith("--"))):
+            values = [words.pop(0)]
+        if flag not in dropped and not flag.startswith(tuple(f"--{stage}." for stage in STAGES)):
+            kept += [word, *values]
+    return kept

@@ -1,0 +1,36 @@
+"""The baseline is the user's own command with another method."""
+
+import shlex
+
+import pytest
+
+from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.baseline import baseline_arguments
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("", "--alg vanilla"),
+        ("--alg deneb_gce", "--alg vanilla"),
+        ("--alg=lff --seed 3", "--alg vanilla --seed 3"),
+        ("--tau 0.5 --q=0.3 --first.tau 2 --second.q 0.1 --alg deneb_gce", "--alg vanilla"),
+        ("--first.lr 0.1 --second.epochs=3 --lr 0.2 --epochs 4", "--alg vanilla --lr 0.2 --epochs 4"),
+        ("--alg jtt --online=true --bias_epochs 3 --deterministic", "--alg vanilla --deterministic"),
+        ("--alg jtt --online true --no_figures", "--alg vanilla --no_figures"),
+        ("--resampling false --compile --resampling --gpu cpu", "--alg vanilla --compile --gpu cpu"),
+        ("--preset none --overwrite --threads 1", "--alg vanilla --threads 1"),
+        (
+            "--model MLP --opt Adam --noise_type asym --noise_style exact --clean_valid --augment none --log_dir 'a b' "
+            "--threads 1 --indep_run 3 --bratio 0.01 --nratio 0.2 --run_name x --best_by valid_loss --data_dir d",
+            "--alg vanilla --model MLP --opt Adam --noise_type asym --noise_style exact --clean_valid --augment none "
+            "--log_dir 'a b' --threads 1 --indep_run 3 --bratio 0.01 --nratio 0.2 --run_name x --best_by valid_loss "
+            "--data_dir d",
+        ),
+    ],
+)
+def test_flags_of_hyper_parameters_and_stages_go_and_all_others_stay(given, wanted):
+    arguments = baseline_arguments(shlex.split(given))
+    assert arguments == shlex.split(wanted)
+    (stage,) = resolve(parse_arguments(arguments, "train_mix.py")).stages
+    assert stage.method == "vanilla"
