@@ -275,7 +275,7 @@ def test_weights_from_a_file_are_named_by_content(train, run_folder, tmp_path):
     assert "already finished" in output
     code, _, errors = train("--alg", "deneb_gce", "--epochs", 1, "--second.weights", files[2])
     assert code == 1
-    assert "second.weights:" in errors
+    assert "--second.weights " in errors
     code, _, errors = train("--alg", "vanilla", "--model", "ResNet20", "--weights", files[0])
     assert code == 2
     assert "does not fit this --model" in errors

@@ -106,7 +106,8 @@ def naming(path: Path, mend: str) -> Iterator[None]:
 
 @writer_only
 def save_tensors(path: Path, value: Any, about: dict[str, Any] | None = None) -> None:
-    """Writes tensors and plain containers as torch does; `about` says whose they are, for `load_own_tensors`."""
+    """Writes tensors and plain containers as torch does; `about` says whose they are, for `load_own_tensors`: names
+    and numbers."""
     with replacing(path) as temporary:
         with open(temporary, "wb") as file:  # a path would be written into the file
             try:
@@ -115,7 +116,7 @@ def save_tensors(path: Path, value: Any, about: dict[str, Any] | None = None) ->
                 raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
         if about is not None:
             with zipfile.ZipFile(temporary, "a") as archive:
-                archive.writestr(zipfile.ZipInfo(ABOUT), json.dumps(about, sort_keys=True))
+                archive.writestr(zipfile.ZipInfo(ABOUT), json.dumps({"file": path.name, **about}, sort_keys=True))
 
 
 def load_tensors(path: Path) -> Any:
@@ -154,8 +155,9 @@ def load_own_tensors(path: Path, about: dict[str, Any]) -> Any:
             there = checked(parsed(archive.read(ABOUT).decode()), dict)
     except (DamagedFile, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise DamagedFile(f"{path} is damaged, or not written by this program. {ANEW}") from error
-    if there != json.loads(json.dumps(about)):
-        whose = ", ".join(f"{name} {there.get(name)}" for name in about if there.get(name) != about[name])
+    wanted = {"file": path.name, **about}
+    if there != wanted:
+        whose = ", ".join(f"{name} {there.get(name)}" for name in wanted if there.get(name) != wanted[name])
         raise DamagedFile(f"{path} belongs to another run ({whose}). {ANEW}")
     return value
 
