@@ -190,7 +190,7 @@ def _described(config: RunConfig, stage: StageConfig, train: Split, evaluate: Ev
         },
         "seed": config.data.seed,
         "noise_rate": task.noise_rate,
-        "augment": config.data.augment,
+        "transform": digest(repr(train.transform)),
         "sync_bn": config.sync_bn,
         "train": train.fingerprint(),
         "data": evaluate.dataset.identity,
