@@ -323,7 +323,7 @@ USAGE_ERRORS = [
     (["--lr_decay_opt", "3,5"], "MultiStepLR"),
     (["--tau", "0"], "at least 0.001"),
     (["--q", "2"], "at most 1"),
-    (["--alg", "vanilla", "--tau", "1"], "a hyper-parameter of deneb"),
+    (["--alg", "vanilla", "--tau", "1"], "a hyper-parameter of "),
     (["--alg", "vanilla", "--first.lr", "1"], "has a single stage"),
     (["--num_classes", "7"], "has 10 classes"),
     (["--gpu", "first"], "the number of a CUDA device"),
@@ -353,7 +353,7 @@ def test_a_folder_that_cannot_be_written(train, tmp_path):
     (tmp_path / "log").write_text("a file where the folder should go")
     code, _, errors = train("--alg", "vanilla", "--epochs", 1)
     assert code == 1
-    assert "Choose another --log_dir" in errors
+    assert "--log_dir chooses another place" in errors
 
 
 @pytest.mark.parametrize("name", ["result.json", "config.json"])
