@@ -2,8 +2,8 @@
 
 Every draw comes from a stream named by the search's seed, the hyper-parameter and the trial, and hyperopt is asked for
 each hyper-parameter on its own. Its TPE models them independently anyway, so nothing is lost, and a search that was
-killed, or that has one more hyper-parameter, makes the same draws. hyperopt keeps no state: its `Trials` are rebuilt
-from the history for every suggestion, which takes about a millisecond per hyper-parameter.
+killed, or that has one more hyper-parameter, makes the same draws. hyperopt keeps no state: it
+goes through the history again for every suggestion, which takes some milliseconds per hyper-parameter.
 """
 
 import itertools
@@ -12,8 +12,9 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol
+
+import numpy as np
 
 from utils.errors import RunError, TrainingFailed, UsageError, machine_error
 from utils.hpo.trials import History, Status, Trial
@@ -152,37 +153,36 @@ def suggest(plan: Plan, finished: list[Trial], tried: list[dict[str, Any]], numb
 
 
 def _choose(plan: Plan, finished: list[Trial], name: str, number: int) -> Any:
-    """One hyper-parameter's value by the plan's algorithm; TPE takes unfinished trials for the worst."""
+    """One hyper-parameter's value by the plan's algorithm; TPE takes unfinished trials for the worst.
+
+    hyperopt goes through the finished trials again, whose outcomes are known, and then asks for one more.
+    """
     if not plan.tpe:
         return _draw(plan, name, number, 0)
-    from hyperopt import JOB_STATE_DONE, STATUS_FAIL, STATUS_OK, Trials, tpe
-    from hyperopt.base import trials_from_docs
+    from hyperopt import STATUS_FAIL, STATUS_OK, fmin, hp, tpe
 
-    options, sign = plan.space[name], -1 if plan.maximise else 1
-    results, notes = [], []
-    for trial in finished:
-        value = trial.objective
-        results.append({"status": STATUS_FAIL} if value is None else {"status": STATUS_OK, "loss": sign * value})
-        position = options.index(trial.values[name])
-        place = {"idxs": {"value": [trial.number]}, "vals": {"value": [position]}}
-        notes.append({"tid": trial.number, "cmd": None, "workdir": None, **place})
-    numbers = [trial.number for trial in finished]
-    documents = Trials().new_trial_docs(numbers, [None] * len(numbers), results, notes)
-    for document in documents:
-        document["state"] = JOB_STATE_DONE
-    algorithm = partial(tpe.suggest, n_startup_jobs=STARTUP, verbose=False)
-    return _ask(algorithm, trials_from_docs(documents), options, number, derive(plan.seed, name, number, 0))
+    options, seed = plan.space[name], derive(plan.seed, name, number, 0)
+    losses = [None if trial.objective is None else (1 - 2 * plan.maximise) * trial.objective for trial in finished]
+    outcomes = iter([{"status": STATUS_FAIL if loss is None else STATUS_OK, "loss": loss} for loss in losses])
+    asked = []
+
+    def outcome(value: Any) -> dict[str, Any]:
+        asked.append(value)
+        return next(outcomes, {"status": STATUS_OK, "loss": 0.0})
+
+    def suggestion(numbers: list[int], domain: Any, trials: Any, _: int) -> Any:
+        return tpe.suggest(numbers, domain, trials, seed, n_startup_jobs=STARTUP, verbose=False)
+
+    fmin(
+        outcome, hp.choice("value", options), suggestion, max_evals=1, show_progressbar=False,
+        points_to_evaluate=[{"value": options.index(trial.values[name])} for trial in finished],
+    )  # fmt: skip
+    return asked[len(finished)]
 
 
 def _draw(plan: Plan, name: str, number: int, again: int) -> Any:
-    from hyperopt import Trials, rand
-
-    return _ask(rand.suggest, Trials(), plan.space[name], number, derive(plan.seed, name, number, again))
-
-
-def _ask(algorithm: Callable, trials: Any, options: list, number: int, seed: int) -> Any:
     from hyperopt import hp
-    from hyperopt.base import Domain
+    from hyperopt.pyll.stochastic import sample
 
-    domain = Domain(None, hp.choice("value", list(range(len(options)))))
-    return options[int(algorithm([number], domain, trials, seed)[0]["misc"]["vals"]["value"][0])]
+    stream = np.random.default_rng(derive(plan.seed, name, number, again))
+    return sample(hp.choice("value", plan.space[name]), rng=stream)
