@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from utils.files import replacing
-from utils.results.collector import Run, find_runs
+from utils.results.runs import Run, find_runs
 
 GROUP = "conflicting-clean"
 
@@ -41,7 +41,7 @@ def draw(found: dict[str, dict[str, list[tuple[float, float]]]], path: Path) -> 
 
 
 def main(folder: str, path: str) -> None:
-    draw(points(find_runs(Path(folder))), Path(path))
+    draw(points(find_runs(Path(folder)).runs), Path(path))
 
 
 if __name__ == "__main__":

@@ -24,39 +24,34 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from utils.audit.samples import Samples
 from utils.cli import Parser, any_path, run_script
-from utils.errors import RunError, UsageError
-from utils.files import read_json, write_text
+from utils.errors import MachineError, RunError, UsageError, machine_error
+from utils.escape import printable
+from utils.files import write_text
 from utils.report import figures
 from utils.report.sources import (
     TO_FIND,
     Sweep,
+    by_class,
     command,
-    compared,
+    in_one_table,
     judged,
     naming,
-    read_lines,
+    read_epochs,
     samples_of,
     searches,
     selections,
+    settings_of,
     suspects,
 )
-from utils.results.collector import (
-    Cell,
-    Estimate,
-    Run,
-    by_method,
-    estimate,
-    find_runs,
-    finished,
-    grouped,
-    mixed,
-    with_best,
-    written,
-)
+from utils.results.collector import nothing_found
+from utils.results.comparisons import Cell, Estimate, estimate, notes_on, results, settings_title, with_best
+from utils.results.groups import DataGroup, Row, by_data, one_per_seed, rows_of, unfinished
+from utils.results.runs import Run, find_runs
 
 MARKER = ".made-by-utils.report"
 """The file that tells a report, which may be replaced, from a folder that may not."""
@@ -70,6 +65,11 @@ def _file_name(*parts: str) -> str:
     """A name for a file or an address that tells `parts` and can be any system's; no two are the same."""
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(filter(None, parts))).strip("-.")[:80]
     return f"{readable}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:6]}"
+
+
+def _shown(value: Any) -> Any:
+    """What a page shows of a value: text that is no HTML of ours with escapes for what cannot be seen."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,13 @@ class Report:
 
     def __init__(self, log: Path, title: str, folder: Path) -> None:
         self.log, self.folder = log, folder
+        self.complaints: list[str] = []
         (folder / "figures").mkdir()
         loader = jinja2.FileSystemLoader(Path(__file__).parent)
         environment = jinja2.Environment(
-            loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-        )
+            loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+            finalize=_shown,
+        )  # fmt: skip
         made = datetime.now().strftime("%Y-%m-%d %H:%M")
         environment.globals |= {"log": title, "made": made, "metrics": [name.replace("_", " ") for name in SHOWN]}
         self.template = environment.get_template("page.html")
@@ -100,125 +102,139 @@ class Report:
         html = getattr(self.template.module, kind)(**values)
         (self.folder / file).write_text(str(html), encoding="utf-8")
 
-    def figure(self, draw: Callable[..., None], file: str, words: str, *arguments: Any, **more: Any) -> Picture:
+    def figure(self, draw: Callable[..., None], file: str, words: str, *arguments: Any, **more: Any) -> list[Picture]:
+        """The picture that `draw` makes; none, with a complaint, if it cannot be made."""
         path = self.folder / "figures" / f"{file}.svg"
-        draw(path, *arguments, **more)
+        try:
+            draw(path, *arguments, **more)
+        except Exception as error:
+            if machine_error(error):
+                raise
+            self.complaints.append(f"cannot draw {words}: {error}".splitlines()[0])
+            return []
         with open(path, encoding="utf-8") as svg:
             size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg.read(2000))
         assert size is not None
         width, height = (round(float(points) * 4 / 3) for points in size.groups())
-        return Picture(f"figures/{path.name}", words, width, height)
+        return [Picture(f"figures/{path.name}", words, width, height)]
 
     def write(self) -> int:
         """Writes everything and returns how many runs there are.
 
         Raises:
-            RunError: there is nothing to report, or a file is damaged.
+            RunError: there is nothing to report.
         """
-        runs = find_runs(self.log)
-        for run in runs:
-            with naming(run.folder):
-                _ = run.oracle, [estimate([run], when, name) for when, name in MOMENTS]
-        found = searches(self.log)
+        found = find_runs(self.log)
+        self.complaints += found.damaged
+        runs, sweeps = found.runs, searches(self.log, self.complaints)
+        if not runs and not sweeps:
+            raise nothing_found(found, f"below {self.log}")
         shown = [run for run in runs if not run.oracle]
-        if not runs and not found:
-            raise RunError(f"there are no runs below {self.log}. Train one with --log_dir {self.log}.")
-        for members in grouped(shown, lambda run: (run.dataset, run.ratios, run.alg)).values():
-            found += compared("runs", "run", members)
-        sweeps = [self.sweep(sweep) for sweep in found]
-        places = grouped(shown, lambda run: (run.dataset, run.ratios))
-        places |= {sweep["place"]: [] for sweep in sweeps if sweep["place"] not in places}
+        groups = by_data(shown)
+        sweeps += [sweep for data in groups for sweep in in_one_table(data)]
+        places = {(sweep.place[0], sweep.place[1], sweep.remark) for sweep in sweeps}
+        known = {(data.dataset, data.ratios, data.remark) for data in groups}
+        groups += [DataGroup(*place, []) for place in places - known]
+        groups.sort(key=lambda data: (data.dataset, data.ratios, data.remark))
+        pages = [self.sweep(sweep) for sweep in sweeps]
         tables = [
-            self.table(place[0], place[1], places[place], [sweep for sweep in sweeps if sweep["place"] == place])
-            for place in sorted(places)
+            self.table(
+                data, [page for page in pages if (page["dataset"], page["ratios"]) == (data.dataset, data.columns)]
+            )
+            for data in groups
         ]
         counts = {
-            "finished": len(finished(shown)),
-            "unfinished": len(shown) - len(finished(shown)),
-            "trials": sum(len(sweep.trials) for sweep in found if sweep.noun == "trial"),
+            "finished": sum(run.result is not None for run in shown),
+            "unfinished": unfinished(shown),
+            "trials": sum(len(sweep.trials) for sweep in sweeps if sweep.noun == "trial"),
         }
         oracles = [str(run.folder.relative_to(self.log)) for run in runs if run.oracle]
-        self.page("index.html", "index", tables=tables, counts=counts, oracles=oracles)
+        complaints = list(dict.fromkeys(self.complaints))
+        self.page("index.html", "index", tables=tables, counts=counts, oracles=oracles, complaints=complaints)
         return len(runs)
 
-    def table(self, dataset: str, ratios: str, runs: list[Run], sweeps: list[dict[str, Any]]) -> dict[str, Any]:
+    def table(self, data: DataGroup, sweeps: list[dict[str, Any]]) -> dict[str, Any]:
         """One table of the index, and the pages of its methods."""
-        methods = by_method(runs, [])
-        cells = with_best([[estimate(mine, when, name) for when, name in MOMENTS] for mine in methods.values()])
+        rows = rows_of(data.runs)
+        cells = with_best([[estimate(row.runs, when, name) for when, name in MOMENTS] for row in rows])
         compared_means = [
             {cell.mean for cell in column if isinstance(cell, Estimate) and len(cell.values) == cell.of}
             for column in zip(*cells, strict=True)
         ]
-        rows = []
-        for members, accuracies in zip(methods.values(), cells, strict=True):
-            with naming(members[0].folder.parent):
-                rows.append(self.method(members, accuracies))
+        shown = [self.method(data, row, accuracies) for row, accuracies in zip(rows, cells, strict=True)]
         overview = [
             (row["method"], *(cell.mean if isinstance(cell, Estimate) else None for cell in row["cells"][:3]))
-            for row in rows
+            for row in shown
             if row["n"]
         ]
-        name = _file_name(dataset, ratios)
+        name = _file_name(data.dataset, data.ratios, data.remark)
+        words = "Aligned, unbiased and conflicting accuracy of every method"
         return {
             "name": name,
-            "dataset": dataset,
-            "ratios": written(ratios),
-            "data": next((result["data"] for result in finished(runs)), None),
-            "rows": rows,
+            "dataset": data.dataset,
+            "ratios": data.columns,
+            "settings": settings_title(rows).removeprefix("; "),
+            "data": next((run.data for run in data.runs if run.data), None),
+            "rows": shown,
             "telling": [len(means) > 1 for means in compared_means],
-            "notes": mixed(methods),
+            "notes": notes_on(rows),
             "sweeps": sweeps,
-            "figure": self.figure(
-                figures.overview, name, "Aligned, unbiased and conflicting accuracy of every method", overview
-            )
-            if overview
-            else None,
+            "figures": self.figure(figures.overview, name, words, overview) if overview else [],
         }
 
-    def method(self, runs: list[Run], cells: list[Cell]) -> dict[str, Any]:
+    def method(self, data: DataGroup, row: Row, cells: list[Cell]) -> dict[str, Any]:
         """A row of a table, and the page it leads to."""
-        first, results = runs[0], finished(runs)
-        name = _file_name(first.dataset, first.ratios, first.alg, first.name)
+        name = _file_name(data.dataset, data.ratios, data.remark, row.label)
         page = f"{name}.html"
-        done = [run for run in runs if run.result is not None]
-        row = {
-            "method": first.method,
+        done, ended = one_per_seed(row.runs), results(row.runs)
+        about = {
+            "method": row.label,
             "page": page,
             "n": len(done),
-            "unfinished": len(runs) - len(done),
+            "unfinished": unfinished(row.runs),
             "cells": cells,
-            "seconds": statistics.mean(sum(stage["seconds"] for stage in result["stages"]) for result in results)
-            if results
+            "seconds": statistics.mean(sum(stage["seconds"] for stage in result["stages"]) for result in ended)
+            if ended
             else None,
         }
-        curves = [read_lines(run.folder / "metrics.jsonl") for run in done or runs]
-        configs = [
-            read_json(run.folder / "config.json") if (run.folder / "config.json").exists() else {} for run in runs
-        ]
-        samples = [samples_of(run.folder) for run in runs]
+        runs = [*done, *(run for run in row.runs if run.result is None)]
+        curves = {run.folder: self.readable([], run.folder, read_epochs, run.folder / "metrics.jsonl") for run in runs}
+        samples = [self.readable(None, run.folder, samples_of, run.folder) for run in runs]
         environment: dict[str, Counter[str]] = {}
-        for config in configs:
-            for key, value in config.get("environment", {}).items():
+        for run in runs:
+            for key, value in run.config.get("environment", {}).items():
                 if key != "command":
                     environment.setdefault(key, Counter())[str(value)] += 1
         self.page(
             page,
             "method",
-            row=row,
-            dataset=first.dataset,
-            ratios=written(first.ratios),
-            best_by=sorted({result["best_by"] for result in results}),
-            curves=self.curves(name, curves),
-            selections=selections(results),
+            row=about,
+            dataset=data.dataset,
+            ratios=data.columns,
+            best_by=sorted({result["best_by"] for result in ended}),
+            curves=self.curves(name, [curves[run.folder] for run in done or runs]),
+            selections=self.readable([], runs[0].folder, selections, ended),
+            classes=self.readable(None, runs[0].folder, by_class, ended),
             roc=self.roc(name, samples),
-            settings=grouped(done, lambda run: json.dumps(run.settings())).values(),
+            settings=settings_of(done),
             environment=environment,
             runs=[
-                self.run(f"{name}-{number}", run, config, sample)
-                for number, (run, config, sample) in enumerate(zip(runs, configs, samples, strict=True))
+                self.run(f"{name}-{number}", run, curves[run.folder][-1:], sample)
+                for number, (run, sample) in enumerate(zip(runs, samples, strict=True))
             ],
         )
-        return row
+        return about
+
+    def readable(self, otherwise: Any, place: Path, read: Callable[..., Any], *source: Any) -> Any:
+        """What `read` makes of a source; a complaint about `place`, and something else, if it is damaged."""
+        try:
+            with naming(place):
+                return read(*source)
+        except MachineError:
+            raise
+        except RunError as error:
+            self.complaints.append(str(error))
+            return otherwise
 
     def curves(self, name: str, runs: list[list[dict[str, Any]]]) -> list[Picture]:
         """The learning curves of every stage."""
@@ -235,7 +251,7 @@ class Report:
                             values[key][seed, record["epoch"] - 1] = record[key]
             title = f"stage {stage}: {method}" if len(stages) > 1 else method
             words = f"Accuracy by group over the epochs of {title}"
-            pictures.append(self.figure(figures.learning_curves, f"{name}-curves-{stage}", words, title, values))
+            pictures += self.figure(figures.learning_curves, f"{name}-curves-{stage}", words, title, values)
         return pictures
 
     def roc(self, name: str, samples: list[Samples | None]) -> list[Picture]:
@@ -246,25 +262,17 @@ class Report:
             by_score = {key: seeds for key, seeds in by_score.items() if seeds}
             if by_score:
                 words = f"{title}: ROC curves of {', '.join(figures.SCORES[key][0] for key in by_score)}"
-                pictures.append(self.figure(figures.roc, f"{name}-roc-{target}", words, title, by_score))
+                pictures += self.figure(figures.roc, f"{name}-roc-{target}", words, title, by_score)
         return pictures
 
-    def run(self, name: str, run: Run, config: dict[str, Any], samples: Samples | None) -> dict[str, Any]:
-        """What a method's page shows of one run."""
-        pictures = []
+    def run(self, name: str, run: Run, last: list[dict[str, Any]], samples: Samples | None) -> dict[str, Any]:
+        """What a method's page shows of one run; `last` is its last epoch, if there is one."""
+        pictures: list[Picture] = []
         for path in sorted((run.folder / "figures").glob("*.png")):
-            if path.stem == "learning_curves":
-                continue  # drawn anew, over all seeds
-            copy = self.folder / "figures" / f"{_file_name(name, path.stem)}.png"
-            try:
-                with Image.open(path) as image:
-                    width, height = image.size
-            except OSError as error:
-                raise RunError(f"cannot read {path}: {error}. Remove the file.") from error
-            shutil.copyfile(path, copy)
-            pictures.append(Picture(f"figures/{copy.name}", path.stem.replace("_", " "), width, height))
-        typed, exact = command(config) if config.get("arguments") else ("", False)
-        last = read_lines(run.folder / "metrics.jsonl")[-1:]
+            if path.stem != "learning_curves":  # drawn anew, over all seeds
+                copy = self.folder / "figures" / f"{_file_name(name, path.stem)}.png"
+                pictures += self.readable([], path, _copied, path, copy)
+        typed, exact = command(run.config) if run.arguments else ("", False)
         return {
             "seed": run.seed,
             "result": run.result,
@@ -272,51 +280,63 @@ class Report:
             "command": typed,
             "exact": exact,
             "pictures": pictures,
-            "suspects": suspects(samples),
+            "suspects": self.readable([], run.folder, suspects, samples),
         }
 
     def sweep(self, sweep: Sweep) -> dict[str, Any]:
         """The page of a sweep, and what a table says of it."""
         dataset, ratios, alg = sweep.place
-        name = _file_name(*sweep.place, sweep.title, "sweep")
+        name = _file_name(*sweep.place, sweep.title, sweep.remark, "sweep")
         page = f"{name}.html"
+        columns = DataGroup(dataset, ratios, sweep.remark, []).columns
         trials = sweep.finished
-        with naming(Path(dataset) / alg / ratios / sweep.title):
-            pictures = []
-            if trials and sweep.ordered:
-                words = f"{sweep.criterion} over the trials"
-                pictures.append(self.figure(
-                    figures.progress, f"{name}-progress", words, trials, sweep.criterion, sweep.maximise
-                ))  # fmt: skip
-            for number, hparam in enumerate(sweep.names if trials else []):
-                words = f"{sweep.criterion} over the values of {hparam}"
-                file = f"{name}-{number}"
-                pictures.append(self.figure(figures.sweep, file, words, hparam, trials, sweep.criterion))
-            about = {
-                "title": sweep.title,
-                "noun": sweep.noun,
-                "place": (dataset, ratios),
-                "dataset": dataset,
-                "ratios": written(ratios),
-                "alg": alg,
-                "criterion": sweep.criterion,
-                "names": sweep.names,
-                "page": page,
-                "count": len(sweep.trials),
-                "statuses": Counter(trial.status for trial in sweep.trials),
-            }
-            ranked = sorted(trials, key=lambda trial: (trial.objective or 0.0) * (-1 if sweep.maximise else 1))
-            others = [trial for trial in sweep.trials if trial.objective is None]
-            self.page(page, "sweep", **about, pictures=pictures, trials=ranked + others)
+        pictures: list[Picture] = []
+        if trials and sweep.ordered:
+            words = f"{sweep.criterion} over the trials"
+            pictures += self.figure(
+                figures.progress, f"{name}-progress", words, trials, sweep.criterion, sweep.maximise
+            )  # fmt: skip
+        for number, hparam in enumerate(sweep.names if trials else []):
+            words = f"{sweep.criterion} over the values of {hparam}"
+            pictures += self.figure(figures.sweep, f"{name}-{number}", words, hparam, trials, sweep.criterion)
+        about = {
+            "title": sweep.title,
+            "noun": sweep.noun,
+            "place": (dataset, columns),
+            "dataset": dataset,
+            "ratios": columns,
+            "alg": alg,
+            "criterion": sweep.criterion,
+            "names": sweep.names,
+            "page": page,
+            "count": len(sweep.trials),
+            "statuses": Counter(trial.status for trial in sweep.trials),
+        }
+        ranked = sorted(trials, key=lambda trial: (trial.objective or 0.0) * (-1 if sweep.maximise else 1))
+        others = [trial for trial in sweep.trials if trial.objective is None]
+        self.page(page, "sweep", **about, pictures=pictures, trials=ranked + others)
         return about
 
 
-def build(log: Path, target: Path, overwrite: bool) -> int:
+def _copied(path: Path, copy: Path) -> list[Picture]:
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            width, height = image.size
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error}. Remove the file.") from error
+    shutil.copyfile(path, copy)
+    return [Picture(f"figures/{copy.name}", path.stem.replace("_", " "), width, height)]
+
+
+def build(log: Path, target: Path, overwrite: bool) -> tuple[int, list[str]]:
     """Writes the report on `log` into `target`, which is replaced at once when all is written; `log` is only read.
+
+    Returns:
+        how many runs there are, and a line for each file that cannot be read or figure that cannot be drawn.
 
     Raises:
         UsageError: `log` is no folder, or `target` may not be replaced.
-        RunError: there are no runs, or a file is damaged.
+        RunError: there are no runs.
     """
     if not log.is_dir():
         raise UsageError(f"there is no log folder {log}.")
@@ -333,8 +353,8 @@ def build(log: Path, target: Path, overwrite: bool) -> int:
     try:
         making.mkdir(parents=True)
         write_text(making / MARKER, "python -m utils.report may replace this folder.\n")
-        with naming(log):
-            count = Report(log, title, making).write()
+        report = Report(log, title, making)
+        count = report.write()
         if target.exists():
             target.rename(leaving)
         making.rename(target)
@@ -344,7 +364,7 @@ def build(log: Path, target: Path, overwrite: bool) -> int:
         shutil.rmtree(leaving)
     else:
         leaving.unlink(missing_ok=True)
-    return count
+    return count, list(dict.fromkeys(report.complaints))
 
 
 def main(argv: list[str]) -> int:
@@ -355,8 +375,10 @@ def main(argv: list[str]) -> int:
                             help="where the report goes; an earlier report there is replaced")  # fmt: skip
         parser.add_argument("--overwrite", action="store_true", help="delete the folder also if it is no report")
         arguments = parser.parse_all(argv)
-        count = build(arguments.log, arguments.output, arguments.overwrite)
+        count, complaints = build(arguments.log, arguments.output, arguments.overwrite)
         print(f"{count} runs: {arguments.output / 'index.html'}")
+        if complaints:
+            raise RunError("\n".join(complaints))
 
     return run_script(body, "-m utils.report", argv, kept="what was there is as it was")
 

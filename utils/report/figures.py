@@ -5,15 +5,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from utils.escape import elided
 from utils.hpo.trials import Trial
-from utils.results.plots import CURVES
+from utils.results.plots import CURVES, names_drawn
 
 WIDTH, HEIGHT = 4.0, 2.9
 """In inches: about as wide as a phone, so that text keeps its size there."""
@@ -41,23 +41,21 @@ STYLE: dict[Any, Any] = {
 }
 BLUE, GREEN, BLACK, GREY, ORANGE = "#4477aa", "#228833", "#222222", "#aaaaaa", "#dd7733"
 SCORES = {"entropy": ("entropy", BLUE), "prejudice_loss": ("loss", ORANGE), "score": ("score", GREEN)}
+LABEL = 30
+"""Characters of a name at an axis."""
+
 GRID = np.linspace(0, 1, 201)
 
 
 @contextmanager
 def _drawing(path: Path, height: float = HEIGHT, below: float | None = 0.5) -> Iterator[Axes]:
     """Axes with fixed margins, `below` in inches; None has them fitted to the labels, which takes twice the time."""
-    with matplotlib.rc_context(STYLE):
+    with names_drawn(STYLE):
         figure = Figure(figsize=(WIDTH, height), layout=None if below else "constrained")
         if below:
             figure.subplots_adjust(0.55 / WIDTH, below / height, 1 - 0.1 / WIDTH, 1 - 0.3 / height)
         yield figure.subplots()
         figure.savefig(path, format="svg", metadata={"Date": None})
-
-
-def _shortened(text: str, length: int = 30) -> str:
-    """`text`, with its end left out where it is too long for an axis; never taken for TeX."""
-    return (text if len(text) <= length else text[: length - 1] + "…").replace("$", r"\$")
 
 
 def in_order(values: Iterable[Any]) -> list[Any]:
@@ -84,7 +82,7 @@ def overview(path: Path, rows: Sequence[tuple[Any, ...]]) -> None:
                 axis.scatter(
                     list(places.values()), list(places), s=size, color=color, label=title, zorder=2, linewidths=0
                 )
-        axis.set_yticks(range(len(rows)), [_shortened(row[0]) for row in low_first])
+        axis.set_yticks(range(len(rows)), [elided(row[0], LABEL) for row in low_first])
         axis.set(xlim=(-2, 102), ylim=(-0.7, len(rows) - 0.3), xlabel="test accuracy at the end (%)")
         axis.grid(axis="y", visible=False)
         axis.figure.legend(loc="outside upper center", ncols=3, handletextpad=0.2)
@@ -107,7 +105,7 @@ def learning_curves(path: Path, title: str, curves: dict[str, np.ndarray]) -> No
                 )
                 axis.plot(epochs, np.nanmean(percent, 0), color=color, label=label, linewidth=1.5,
                           marker="." if len(epochs) < 40 else None, markersize=4)  # fmt: skip
-        axis.set(title=_shortened(title, 60), xlabel="epoch", ylabel="accuracy (%)", ylim=(-2, 102))
+        axis.set(title=elided(title, 60), xlabel="epoch", ylabel="accuracy (%)", ylim=(-2, 102))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.figure.legend(loc="lower center", ncols=2, columnspacing=1.5, borderaxespad=0.2)
 
@@ -156,8 +154,8 @@ def sweep(path: Path, name: str, trials: list[Trial], criterion: str) -> None:
             values = [trial.objective or 0.0 for trial in trials if trial.values.get(name) == option]
             axis.plot([place] * len(values), values, "o", color=BLUE, markersize=4.5, alpha=0.5, markeredgewidth=0)
             axis.plot([place - 0.22, place + 0.22], [np.mean(values)] * 2, color=BLACK, linewidth=1.5)
-        axis.set(xlabel=_shortened(name, 60), ylabel=criterion, xlim=(-0.6, len(options) - 0.4))
-        labels = ["not set" if option is None else _shortened(str(option)) for option in options]
+        axis.set(xlabel=elided(name, 60), ylabel=criterion, xlim=(-0.6, len(options) - 0.4))
+        labels = ["not set" if option is None else elided(str(option), LABEL) for option in options]
         slanted = sum(map(len, labels)) > 45
         axis.set_xticks(range(len(options)), labels, rotation=30 if slanted else 0, ha="right" if slanted else "center")
         axis.grid(axis="x", visible=False)

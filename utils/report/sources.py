@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from utils.audit.samples import FILE, Samples, label_errors, read_samples
-from utils.errors import RunError
+from utils.errors import MachineError, RunError
 from utils.files import read_json
-from utils.hpo.trials import History, Trial
+from utils.hpo.trials import History, Status, Trial
 from utils.metrics import GROUPS, is_oracle, larger_is_better, record_key
 from utils.report.figures import SCORES
-from utils.results.collector import Estimate, Run
+from utils.results.comparisons import Cell, Estimate
+from utils.results.groups import DataGroup, one_per_seed, rows_of
+from utils.results.runs import CONFIG, RATIOS_FOLDER, RESULT, Run, is_number, is_text, misfit, read_checked
 
 TO_FIND = {
     "conflicting": ("Finding conflicting among clean samples", GROUPS[:2], GROUPS[1::2]),
@@ -34,31 +35,29 @@ SUSPECTS = 20
 VALUELESS = {"clean_valid", "sync_bn"}
 """Arguments whose flags take no value."""
 
-UNFIT = (
-    LookupError, TypeError, ValueError, AttributeError, EOFError, csv.Error, zipfile.BadZipFile, jinja2.UndefinedError,
-)  # fmt: skip
-"""What comes of reading a file that is damaged or of something else."""
+EPOCH = {"stage": is_number, "method": is_text, "epoch": lambda value: is_number(value) and 0 < value < 1e6}
+"""What curves need of a line of `metrics.jsonl`."""
 
 
 @contextlib.contextmanager
 def naming(place: Path) -> Iterator[None]:
-    """Whatever a file of other contents than ours leads to becomes an error that names its folder."""
+    """Whatever a file of other contents than ours leads to becomes an error that names its place."""
     try:
         yield
-    except UNFIT as error:
+    except (LookupError, TypeError, ValueError, AttributeError, EOFError, csv.Error, zipfile.BadZipFile) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise RunError(
-            f"{place} holds files that are damaged or not of a run ({reason}). Move it out of the log folder."
-        ) from error
+        raise RunError(f"{place} is damaged or not of a run ({reason}). Move it out of the log folder.") from error
 
 
-def read_lines(path: Path) -> list[Any]:
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except FileNotFoundError:
+def read_epochs(path: Path) -> list[dict[str, Any]]:
+    """The lines of `metrics.jsonl`; none if there is no such file."""
+    if not path.exists():
         return []
-    except ValueError as error:
-        raise RunError(f"cannot read {path}: {error}. Remove the file.") from error
+    with naming(path):
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if wrong := misfit(lines, [EPOCH]):
+            raise ValueError(wrong)
+        return lines
 
 
 def samples_of(folder: Path) -> Samples | None:
@@ -116,7 +115,7 @@ class Sweep:
     """Trials that differ in hyper-parameters: a search, or runs of one method on the same data.
 
     title: of the search, or of what it is. noun: "trial" or "run". ordered: whether trials were tried in their order.
-    criterion: what they are compared by.
+    criterion: what they are compared by. remark: tells their data from others of that name.
     """
 
     title: str
@@ -126,6 +125,7 @@ class Sweep:
     criterion: str
     maximise: bool
     trials: list[Trial]
+    remark: str = ""
 
     @property
     def finished(self) -> list[Trial]:
@@ -141,58 +141,97 @@ class Sweep:
         return [name for name, different in values.items() if len(different) > 1]
 
 
-def searches(folder: Path) -> list[Sweep]:
-    """Every search below `folder`, from its history; trials whose history is gone from their own folders."""
+def searches(folder: Path, complaints: list[str]) -> list[Sweep]:
+    """Every search below `folder`, from its history; trials whose history is gone from their own folders.
+
+    Args:
+        complaints: gets a line for each that cannot be read.
+    """
     found = []
-    for path in sorted(folder.rglob("trials.jsonl")):
-        config = read_json(path.with_name("config.json")) if path.with_name("config.json").exists() else {}
-        with naming(path.parent):
-            dataset, alg, ratios, name = path.parent.parts[-4:]
-            key = config.get("arguments", {}).get("best_by", "")
-            oracle = " (oracle)" if is_oracle(key) else ""
-            maximise = larger_is_better(key)
-            place = dataset, ratios, alg
-            trials = History(path).trials
-            found.append(Sweep(name, "trial", True, place, f"{key or 'criterion'}{oracle}", maximise, trials))
-    for home in sorted({path.parents[1] for path in folder.rglob("trials/*/result.json")}):
-        if not list(home.parent.glob("preset*/trials.jsonl")):
-            dataset, alg, ratios, name = home.parts[-4:]
-            runs = [
-                Run(path.parent, dataset, alg, ratios, 0, path.parent.name, read_json(path))
-                for path in sorted(home.glob("*/result.json"))
-            ]
-            found += compared(name, "trial", runs)
+    homes = {path.parent for path in folder.rglob("trials.jsonl")}
+    lost = {path.parents[1] for path in folder.rglob("trials/*/result.json")} - {
+        home.parent / "trials" for home in homes
+    }
+    for home in sorted(homes | lost):
+        try:
+            with naming(home):
+                found += _trials_of(home) if home in lost else [_search(home)]
+        except MachineError:
+            raise
+        except RunError as error:
+            complaints.append(str(error))
     return found
 
 
-def compared(title: str, noun: str, runs: list[Run]) -> list[Sweep]:
+def _search(home: Path) -> Sweep:
+    config = read_json(home / "config.json") if (home / "config.json").exists() else {}
+    dataset, alg, ratios, name = _place_of(home)
+    key = config.get("arguments", {}).get("best_by", "")
+    oracle = " (oracle)" if is_oracle(key) else ""
+    place = dataset, ratios, alg
+    trials = History(home / "trials.jsonl").trials
+    return Sweep(name, "trial", True, place, f"{key or 'criterion'}{oracle}", larger_is_better(key), trials)
+
+
+def _trials_of(home: Path) -> list[Sweep]:
+    dataset, alg, ratios, name = _place_of(home)
+    runs = []
+    for path in sorted(home.glob("*/result.json")):
+        result, config = read_checked(path, RESULT), read_checked(path.with_name("config.json"), CONFIG)
+        runs.append(Run(path.parent, dataset, alg, ratios, 0, path.parent.name, result, config or {}))
+    return compared(name, "trial", "", runs)
+
+
+def _place_of(folder: Path) -> tuple[str, ...]:
+    if len(folder.parts) < 5 or not RATIOS_FOLDER.fullmatch(folder.parent.name):
+        raise ValueError(f"{folder.parent.name} is not NRATIO_BRATIO")
+    return folder.parts[-4:]
+
+
+def in_one_table(data: DataGroup) -> list[Sweep]:
+    """For every method with runs on the same data that differ in a hyper-parameter: these runs, each seed once."""
+    sweeps = []
+    for alg in sorted({run.alg for run in data.runs}):
+        rows = rows_of(run for run in data.runs if run.alg == alg)
+        runs = sorted((run for row in rows for run in one_per_seed(row.runs)), key=lambda run: run.folder)
+        sweeps += compared("runs", "run", data.remark, runs)
+    return sweeps
+
+
+def compared(title: str, noun: str, remark: str, runs: list[Run]) -> list[Sweep]:
     """Finished runs of one method on the same data as a sweep, if their hyper-parameters differ.
 
     They are compared by the criterion of the first, at the last epoch.
     """
-    done = [run for run in runs if run.result is not None and not run.oracle]
+    done = [run for run in runs if run.result is not None and run.arguments and not run.oracle]
     if len(done) < 2:
         return []
+    best_by = (done[0].result or {})["best_by"]
     trials = []
     for number, run in enumerate(done):
-        with naming(run.folder):
-            result = run.result or {}
-            best_by = (done[0].result or {})["best_by"]
-            arguments = read_json(run.folder / "config.json")["arguments"]
-            values = {
-                name: value
-                for name, value in arguments.items()
-                if name not in ("seed", "best_by") and not isinstance(value, dict | list)
-            }
-            value = result["end"].get(record_key(best_by))
-            details = {"test_accuracy": result["end"]["test_accuracy"]}
-            curve = [] if value is None else [value]
-            trials.append(
-                Trial(number, values, "failed" if value is None else "finished", run.folder.name, curve, details)
-            )
+        values = {
+            name: value
+            for name, value in run.arguments.items()
+            if name not in ("seed", "best_by") and not isinstance(value, dict | list)
+        }
+        end = (run.result or {})["end"]
+        value, details = end.get(record_key(best_by)), {"test_accuracy": end["test_accuracy"]}
+        status: Status = "finished" if is_number(value) else "failed"
+        trials.append(Trial(number, values, status, run.folder.name, [value] if status == "finished" else [], details))
     place, maximise = (done[0].dataset, done[0].ratios, done[0].alg), larger_is_better(best_by)
-    sweep = Sweep(title, noun, False, place, best_by, maximise, trials)
+    sweep = Sweep(title, noun, False, place, best_by, maximise, trials, remark)
     return [sweep] if sweep.names else []
+
+
+def settings_of(runs: list[Run]) -> list[dict[str, Any]]:
+    """The stages of finished runs of one row, and where their hyper-parameters came from; those that differ apart."""
+    found: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        stages = [{key: stage[key] for key in ("method", "hparams", "settings")} for stage in run.stages]
+        presets = [{key: preset.get(key, "") for key in ("method", "file", "criterion")} for preset in run.presets]
+        about = {"stages": stages, "presets": presets}
+        found.setdefault(json.dumps(about, sort_keys=True), {**about, "seeds": []})["seeds"].append(run.seed)
+    return list(found.values())
 
 
 def selections(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -216,3 +255,27 @@ def selections(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
             groups.append({"group": group, "cells": cells, "factor": factor, "worth": worth})
         selections.append({"method": stage["method"], "groups": groups})
     return selections
+
+
+def by_class(results: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """What became of every class, over seeds: images (of the first seed), mean accuracies, summed confusions.
+
+    Runs from before there were such numbers have none.
+    """
+    known = [result for result in results if "per_class" in result and "confusion" in result]
+    if not known:
+        return None
+    first, size = known[0]["per_class"], len(known[0]["per_class"]["names"])
+    confusion = np.sum([result["confusion"] for result in known], 0)
+    if confusion.shape != (size, size):
+        raise ValueError(f"{confusion.shape} confusions of {size} classes")
+    rows = []
+    for c, name in enumerate(first["names"]):
+        cells: list[Cell] = []
+        for key in ("valid_accuracy", "test_accuracy"):
+            values = [result["per_class"][key][c] for result in known]
+            there = tuple(100 * value for value in values if value is not None)
+            cells.append(Estimate(there) if there else "n/a")
+        counts = [first[split][c] for split in ("train", "valid", "test")]
+        rows.append({"name": name, "counts": counts, "cells": cells, "taken_for": confusion[c].tolist()})
+    return {"rows": rows, "seeds": len(known)}

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from utils.errors import RunError, UsageError
+from utils.escape import csv_cell, printable
 from utils.hpo.trials import Trial
 from utils.metrics import GROUPS
+from utils.report import figures
 from utils.report.__main__ import MARKER, build, main
 from utils.report.sources import command, judged, samples_of, suspects
 
@@ -261,6 +263,93 @@ def test_a_damaged_result_is_named_in_one_line(tmp_path, capsys, content):
     assert str(folder) in said
     assert said.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("result.json", "{}"), ("config.json", "[]"), ("metrics.jsonl", "{"), ("metrics.jsonl", '{"epoch": 1}'),
+        ("metrics.jsonl", '{"stage": 1, "method": "gce", "epoch": 1e9}'), ("metrics.jsonl", "\x00"),
+        ("samples.csv", "index\n"), ("selection.npz", "PK"), ("figures/x.png", "no image"), ("trials.jsonl", "[1]"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_named_and_the_rest_is_reported(tmp_path, capsys, name, content):
+    home = tmp_path / "log" / "toy" / "gce" / "0.1_0.05"
+    write_run(home / "0", result_of(0.5))
+    folder = write_run(home / ("preset" if name == "trials.jsonl" else "1"), result_of(0.7))
+    (folder / "figures").mkdir()
+    (folder / name).write_text(content)
+    assert main([str(tmp_path / "log"), "-o", str(tmp_path / "report")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert str(folder) in said
+    assert said.count("\n") == 1
+    index = Rows(tmp_path / "report" / "index.html")
+    assert str(folder) in index.text
+    assert index.row("gce")[:2] == (["1", "50.0"] if name.endswith(".json") or "trials" in name else ["2", "60.0±14.1"])
+
+
+def test_settings_and_data_that_differ_are_not_averaged(tmp_path):
+    log = tmp_path / "log"
+    home = Path("toy") / "gce" / "0.1_0.05"
+    longer, other = result_of(0.9), result_of(0.1)
+    longer["stages"][1]["settings"] = {"lr": 0.01}
+    other["data"] = {**DATA, "test": {"size": 9}, "origin": "elsewhere"}
+    for place, seed, result in (("a", 0, result_of(0.5)), ("a", 1, result_of(0.7)), ("b", 2, longer), ("c", 3, other)):
+        write_run(log / place / home / str(seed), result)
+    write_run(log / "copy" / home / "0", result_of(0.0))
+    count, complaints = build(log, tmp_path / "report", overwrite=False)
+    assert (count, complaints) == (5, [])
+    index = Rows(tmp_path / "report" / "index.html")
+    assert [row[:3] for row in index.rows if row[0].startswith("gce")] == [
+        ["gce (second.lr=0.01)", "1", "90.0"], ["gce (second.lr=0.05)", "2", "60.0 ± 14.1"], ["gce", "1", "10.0"],
+    ]  # fmt: skip
+    assert "gce (second.lr=0.05): seed 0 is there 2 times" in index.text
+    assert "elsewhere" in index.text
+
+
+def test_classes_and_their_confusions_are_shown(tmp_path):
+    classes = {
+        "names": ["under_$5", "<b>"], "train": [10, 90], "valid": [1, 9], "test": [10, 10], "train_predicted": [0, 100],
+        "valid_accuracy": [None, 1.0], "test_accuracy": [0.2, 1.0],
+    }  # fmt: skip
+    for seed in range(2):
+        result = {**result_of(0.5), "per_class": classes, "confusion": [[2, 8], [0, 10]], "warnings": ["few images"]}
+        write_run(tmp_path / "log" / "toy" / "gce" / "0.1_0.05" / str(seed), result)
+    build(tmp_path / "log", tmp_path / "report", overwrite=False)
+    mine = Rows(page(tmp_path / "report", "gce on toy"))
+    assert mine.row("1 under_$5") == ["10", "1", "10", "n/a", "20.0±0.0", "4", "16"]
+    assert mine.row("2 <b>") == ["90", "9", "10", "100.0±0.0", "100.0±0.0", "0", "20"]
+    assert "few images" in mine.text
+
+
+def test_a_figure_that_cannot_be_made_costs_a_line(tmp_path, capsys, monkeypatch):
+    write_run(tmp_path / "log" / "toy" / "gce" / "0.1_0.05" / "0", result_of(0.5))
+
+    def fails(*arguments):
+        raise ValueError("mathematics\nin many lines")
+
+    monkeypatch.setattr(figures, "overview", fails)
+    assert main([str(tmp_path / "log"), "-o", str(tmp_path / "report")]) == 1
+    assert capsys.readouterr().err.startswith("error: cannot draw Aligned, unbiased")
+    assert "50.0" in (tmp_path / "report" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["$x_1^2$", r"\frac{", "caf\udce9", "two\nlines", "犬" * 40, "🐕", "=1", "<b>", "'\"&"]
+)
+def test_any_name_is_reported(tmp_path, name):
+    folder = tmp_path / "log" / f"toy {name}" / name / "0.1_0.05"
+    write_run(folder / f"0_{name}", result_of(0.5), {"q": name}, {"command": f"train_mix.py {name}"})
+    first = write_run(folder / "1", result_of(0.5), {"q": 1}, {"git": name})
+    write_samples(first)
+    text = (first / "samples.csv").read_text().replace("cat", csv_cell(name.replace("\n", " ").replace('"', "")))
+    (first / "samples.csv").write_text(text, encoding="utf-8", errors="surrogateescape")
+    assert build(tmp_path / "log", tmp_path / "report", overwrite=False) == (2, [])
+    for path in (tmp_path / "report").rglob("*.html"):
+        assert "<b> on" not in path.read_text(encoding="utf-8")
+    shown = [row[0] for row in Rows(tmp_path / "report" / "index.html").rows]
+    assert " ".join(printable(f"{name} ({name})").split()) in shown
 
 
 def test_there_must_be_a_log_folder_with_runs(tmp_path):

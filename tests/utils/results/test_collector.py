@@ -1,15 +1,22 @@
 """The collector: which runs it takes, what it makes of their seeds, and how it writes tables."""
 
+import csv
+import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from utils import escape
 from utils.errors import RunError, UsageError
-from utils.results import collector as results
-from utils.results.collector import Estimate, filled, find_runs, interval, latex, tables_text, with_best
+from utils.escape import from_csv_cell
+from utils.results.collector import filled, main, names, tables_text
+from utils.results.comparisons import Estimate, Table, interval, with_best
+from utils.results.formats import latex
+from utils.results.runs import find_runs
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -64,7 +71,7 @@ def table(log_dir, *flags):
 
 
 def test_runs_and_nothing_else_are_found(log_dir):
-    found = {(run.alg, run.ratios, run.seed, run.name, run.result is not None) for run in find_runs(log_dir)}
+    found = {(run.alg, run.ratios, run.seed, run.name, run.result is not None) for run in find_runs(log_dir).runs}
     assert found == {
         *(("vanilla", "0.1_0.05", seed, "", True) for seed in range(3)),
         *(("gce", "0.1_0.05", seed, "long_run", seed < 2) for seed in range(3)),
@@ -127,12 +134,12 @@ def test_the_best_of_equals_are_all_marked_and_fewer_seeds_never():
     assert [isinstance(cell, Estimate) and cell.best for cell in cells] == [True, True, False, False]
 
 
-def test_seeds_with_different_settings_are_told(log_dir):
-    assert "seeds differ" not in tables_text([str(log_dir)])
+def test_seeds_with_different_settings_are_no_seeds_of_one_row(log_dir):
     (log_dir / "toy/vanilla/0.1_0.05/1/result.json").write_text(json.dumps(result_of(0.6, epochs=40)))
-    text = tables_text([str(log_dir)])
-    assert "vanilla: seeds differ in gce.epochs (20, 40)" in text
-    assert "epochs 20" not in text.splitlines()[4], "the title names what all have in common"
+    text = tables_text([str(log_dir), "--ratios", "0.1_0.05"])
+    assert text.startswith("toy, nratio 0.1, bratio 0.05; model MLP, epochs 20 / 40\n")
+    assert "| vanilla | 2 | 60.0 ± 14.1 |" in text
+    assert "| vanilla (epochs=40) | 1 of 2 | 60.0 |" in text
 
 
 def test_a_setting_that_older_code_did_not_have_is_not_taken_for_its_default(log_dir):
@@ -165,7 +172,7 @@ def test_latex(log_dir):
 
 
 def test_special_characters_of_latex():
-    row = results.Table("", ["50 % of a_b", "&"], [], [])
+    row = Table("", ["50 % of a_b", "&"], [], [])
     assert r"50 \% of a\_b & \& \\" in latex(row)
 
 
@@ -205,7 +212,7 @@ def test_what_it_refuses(log_dir, tmp_path):
         tables_text([str(log_dir), "--format", "xml"])
 
 
-def test_a_damaged_result_is_named(log_dir):
+def test_a_damaged_result_is_named_and_tables_of_the_others_are_printed(log_dir):
     path = log_dir / "toy/vanilla/0.1_0.05/1/result.json"
     path.write_text("{")
     command = [sys.executable, "-m", "utils.results", str(log_dir)]
@@ -213,3 +220,123 @@ def test_a_damaged_result_is_named(log_dir):
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"error: cannot read {path}")
     assert ended.stderr.count("\n") == 1
+    assert "| vanilla | 2 | 60.0 ± 14.1 |" in ended.stdout
+    page = log_dir / "page.md"
+    page.write_text(f"<!-- python -m utils.results {log_dir} -->\nold\n<!-- end -->\n")
+    with pytest.raises(RunError, match=r"cannot read .*result\.json"):
+        filled(page.read_text())
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("config", "[]"), ("config", "null"), ("config", "{"), ("config", '{"arguments": []}'),
+        ("config", '{"data": 1}'), ("config", "\x00"), ("result", "[]"), ("result", "{}"), ("result", "null"),
+        ("result", '"text"'), ("result", "NaN"), ("result", "9" * 5000), ("result", "[" * 100_000),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_file_of_other_content_is_named_in_one_line(tmp_path, log_dir, capsys, kind, content, alone):
+    log_dir = tmp_path / "alone" if alone else log_dir
+    path = log_dir / "toy/sce/0.1_0.05/0" / f"{kind}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(RunError) as error:
+        main([str(log_dir)])
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert ("| vanilla | 3 |" in capsys.readouterr().out) != alone
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda result: result.pop("stages"),
+        lambda result: result.update(stages=[]),
+        lambda result: result.update(stages=[{"method": "gce"}]),
+        lambda result: result["stages"][0].update(hparams=None),
+        lambda result: result["stages"][0].update(seconds=None),
+        lambda result: result["end"].update(test_accuracy="high"),
+        lambda result: result["end"].update(test_accuracy=float("nan")),
+        lambda result: result["end"].update(test_accuracy=50.0),
+        lambda result: result["end"].pop("test_aligned"),
+        lambda result: result.update(best=None),
+        lambda result: result.update(presets=None),
+        lambda result: result.update(presets=[None]),
+        lambda result: result.update(presets=[{}]),
+        lambda result: result.update(best_by=3),
+        lambda result: result.update(peak_memory_bytes=None),
+        lambda result: result.update(data=[]),
+        lambda result: result.update(data={"train": None}),
+    ],
+)
+@pytest.mark.parametrize("show", ["methods", "ratios", "differences"])
+def test_a_result_that_lacks_a_part_counts_nowhere(log_dir, capsys, change, show):
+    path = log_dir / "toy/vanilla/0.1_0.05/2/result.json"
+    result = json.loads(path.read_text())
+    change(result)
+    path.write_text(json.dumps(result))
+    with pytest.raises(RunError, match=re.escape(str(path))):
+        main([str(log_dir), "--ratios", "0.1_0.05", "--show", show])
+    assert "vanilla" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["x", "a/b/c/d", "toy/gce/ratios/0", "toy/gce/0.1/0", "toy/gce/0.1_0.05/a/b", "0"])
+@pytest.mark.parametrize("content", ["{}", "[]", '{"model_type": "bert"}', "not JSON"])
+def test_the_configuration_of_something_else_is_left_out(log_dir, tmp_path_factory, capsys, place, content):
+    before = tables_text([str(log_dir)])
+    foreign = log_dir / place
+    foreign.mkdir(parents=True)
+    (foreign / "config.json").write_text(content)
+    capsys.readouterr()
+    assert tables_text([str(log_dir)]) == before
+    assert capsys.readouterr().err == f"left out, not the folder of a run: {foreign}\n"
+    alone = tmp_path_factory.mktemp("alone") / place
+    alone.mkdir(parents=True)
+    (alone / "config.json").write_text(content)
+    with pytest.raises(RunError, match=r"^there are no runs below .* is not the folder of a run\.$"):
+        tables_text([str(alone)])
+
+
+def test_a_page_that_is_no_text_is_named(log_dir, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_bytes(b"\xff\xfe\x00")
+    for place in (page, tmp_path, tmp_path / "nowhere.md"):
+        with pytest.raises(RunError, match=r"^cannot read --fill .*\. Name a Markdown page\.$"):
+            main(["--fill", str(place)])
+    assert page.read_bytes() == b"\xff\xfe\x00"
+
+
+def test_names_of_methods_may_hold_commas():
+    assert names("a, b (tau=0.5, q=0.3),c") == ["a", "b (tau=0.5, q=0.3)", "c"]
+
+
+HOSTILE = (
+    r"\^~$%&#_{}", "a|b", "<b>*x*", "=1+1", "+a", "-a", "@a", "caf\udce9", "two\nlines", "犬", "🐕", "كلب", "\u202e",
+    "`a`", "' \"",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("style", ["md", "latex", "csv"])
+def test_any_run_name_is_written_in_every_format(tmp_path, name, style):
+    folder = tmp_path / f"toy/{name}/0.1_0.05/0_{name}"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(json.dumps(result_of(0.5)))
+    (tmp_path / "toy/vanilla/0.1_0.05/0").mkdir(parents=True)
+    (tmp_path / "toy/vanilla/0.1_0.05/0/result.json").write_text(json.dumps(result_of(0.4)))
+    text = tables_text([str(tmp_path), "--format", style])
+    text.encode("utf-8", "surrogateescape")
+    label = f"{name} ({name})"
+    if style == "csv":
+        rows = list(csv.reader(io.StringIO(text)))
+        assert from_csv_cell(rows[2][1]) == label
+        assert rows[2][1][0] not in "=+-@"
+        assert len({len(row) for row in rows}) == 1
+    if style == "md":
+        [line] = [line for line in text.splitlines() if "50.0" in line]
+        assert line.startswith(f"| {escape.markdown(label)} | 1 |")
+        assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) == 11
+    if style == "latex":
+        [line] = [line for line in text.splitlines() if "50.0" in line]
+        assert line.startswith(f"{escape.latex(label)} & 1 & ")
