@@ -85,7 +85,7 @@ class Aum(TwoNetworks):
 
 
 def threshold_samples(size: int, classes: int, generator: torch.Generator) -> Tensor:
-    """Which of `size` samples are threshold samples of either run: bool [2, size], size / (classes + 1) each."""
+    """A mask of the threshold samples of either run, bool [2, size], with size / (classes + 1) in each."""
     count = size // (classes + 1)
     order = torch.randperm(size, generator=generator)
     threshold = torch.zeros(2, size, dtype=torch.bool)
@@ -94,7 +94,7 @@ def threshold_samples(size: int, classes: int, generator: torch.Generator) -> Te
 
 
 def flagged(areas: Tensor, threshold: Tensor, percentile: float) -> Tensor:
-    """Whether more than 100 - percentile percent of the threshold samples have a larger AUM, bool [N].
+    """A mask, [N]: more than 100 - percentile percent of the threshold samples have a larger AUM than the sample.
 
     Args:
         areas: AUM of every sample, float [N], NaN where no margin was seen: not flagged, and no standard for others.

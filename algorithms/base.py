@@ -1,4 +1,4 @@
-"""What a method is: networks, their optimisers, and the mathematics of one step.
+"""The base of every method: networks, their optimisers, and the mathematics of one step.
 
 A method is a `torch.nn.Module`. Its networks are submodules and its per-sample tables are buffers, so moving it to a
 device and saving it to a checkpoint need no code of its own.

@@ -41,7 +41,7 @@ from data.batches import as_probabilities
 from utils.metrics import effective_number
 
 TEMPERATURES = [2 ** (k / 4) for k in range(-8, 9)]
-"""What `tau` auto chooses from."""
+"""The temperatures that `tau` auto chooses from."""
 LEAST_PER_CLASS = 10
 """Images that draws have to be worth for it, by class: below that a few images decide, whatever they tell."""
 
@@ -102,7 +102,7 @@ def least_informative(kind: str, logits: Tensor, labels: Tensor) -> Chosen:
 
 
 def sampling_score(kind: str, logits: Tensor, labels: Tensor, tau: float) -> Tensor:
-    """What sampling probabilities are proportional to, [N], from logits float [N, C] and given labels int64 [N].
+    """The score that probabilities are proportional to, [N], of logits float [N, C] and given labels int64 [N].
 
     kind: entropy, loss or gradient_norm, see above. The gradient's constant factor 1 / tau is left out.
     """

@@ -17,12 +17,16 @@ each batch, for a student:
 The first `warmup` epochs train with plain cross entropy, and h follows the student's own predictions.
 The mean of the two students' logits is the prediction.
 
-Deviations from the authors' code: both students learn from every batch in turn, and both teachers speak before either
-learns (theirs: the students take turns of an epoch, each with its own order). Teachers start as copies of their
-students and follow them through the warm-up too, so that no target comes from an untrained network; updates are
-counted from the start of training. lbd is not truncated to an integer (DENEB's copy does). A sample drawn twice into a
-batch counts by its last row. An earlier stage's loss weights scale the cross entropy only, unmixed, as in DENEB's copy.
-The training loss and accuracy that are logged are those of the first student on mixed images.
+Deviations from the authors' code:
+
+- Both students learn from every batch in turn, and both teachers predict before either learns (theirs: the students
+  take turns of an epoch, each with its own order).
+- Teachers start as copies of their students and follow them through the warm-up too, so that no target comes from an
+  untrained network; updates are counted from the start of training.
+- lbd is not truncated to an integer (DENEB's copy does).
+- A sample drawn twice into a batch counts by its last row.
+- An earlier stage's loss weights scale the cross entropy only, unmixed, as in DENEB's copy.
+- The training loss and accuracy that are logged are those of the first student on mixed images.
 """
 
 import copy
@@ -73,21 +77,21 @@ class ElrPlus(TwoNetworks):
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         self.updates += 1
         with torch.no_grad():
-            heard = [teacher(batch.images).softmax(1) if self.regularised else None for teacher in self.teachers]
-        outcome, _ = [self.learn(k, batch, heard[1 - k]) for k in (0, 1)]
+            taught = [teacher(batch.images).softmax(1) if self.regularised else None for teacher in self.teachers]
+        outcome, _ = [self.learn(k, batch, taught[1 - k]) for k in (0, 1)]
         return outcome
 
-    def learn(self, k: int, batch: Batch, heard: Tensor | None) -> tuple[Tensor, Tensor]:
-        """One update of student `k` and its teacher; `heard` [B, C] comes from the other teacher, None in warm-up."""
+    def learn(self, k: int, batch: Batch, taught: Tensor | None) -> tuple[Tensor, Tensor]:
+        """One update of student `k` and its teacher; `taught` [B, C] comes from the other teacher, None in warm-up."""
         student, hparams = self.networks[k], self.hparams
-        if heard is None:
+        if taught is None:
             logits = student(batch.images)
             update_history(self.histories[k], batch.index, logits.detach().softmax(1), hparams.beta)
             loss = weighted_mean(F.cross_entropy(logits, batch.labels, reduction="none"), batch.weights)
         else:
-            labels = torch.zeros_like(heard).scatter_(1, batch.labels.unsqueeze(1), 1)
+            labels = torch.zeros_like(taught).scatter_(1, batch.labels.unsqueeze(1), 1)
             images, targets, lam, permutation = mixup(batch.images, labels, hparams.mixup_alpha, self.mixing)
-            history = update_history(self.histories[k], batch.index, heard, hparams.beta)
+            history = update_history(self.histories[k], batch.index, taught, hparams.beta)
             logits = student(images)
             cross_entropy, penalty = elr_plus_losses(logits, targets, mix(history, permutation, lam))
             strength = hparams.lbd * sigmoid_rampup(self.updates, hparams.coef_step)

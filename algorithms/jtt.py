@@ -86,5 +86,5 @@ class Jtt(Method):
 
 
 def multiplicity(errors: Tensor, lbd_up: int) -> Tensor:
-    """How often each sample counts: 1, and `lbd_up` more times where `errors` is true; bool [N] to int64 [N]."""
+    """The number of times each sample counts: 1, and `lbd_up` more where `errors` is true; bool [N] to int64 [N]."""
     return 1 + lbd_up * errors.long()

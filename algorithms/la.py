@@ -110,7 +110,7 @@ def given_label_losses(
 
 
 def draws_by_label(cues: CueModel, labels: Tensor, kind: str, share: float) -> Tensor:
-    """How often each image would be drawn had it each of the labels, up to a constant: float64 [N, C]."""
+    """The frequency at which each image would be drawn had it each of the labels, up to a constant: float64 [N, C]."""
     size, classes = len(labels), len(cues.noise)
     every = torch.ones(size, classes, dtype=torch.float64)
     contradicted = cues.cue != labels

@@ -1,4 +1,4 @@
-"""What a method gets to work with: settings, given labels, fresh networks, batches and random streams."""
+"""The task that a method is given: settings, given labels, fresh networks, batches and random streams."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ PRECISIONS = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class StageSettings:
-    """How one stage is trained, whatever the method.
+    """The training settings of one stage, whatever the method.
 
     weights: a file to start networks from.
     head: what is trained on the features of `model`, which itself is not; empty where `model` is trained.
@@ -132,7 +132,7 @@ class Task:
         return Batches(self.train, order, batch_size or self.settings.batch_size, self.device, self.weights)
 
     def order(self, generator: torch.Generator, subset: Tensor | None = None, count: int | None = None) -> Tensor:
-        """Which samples an epoch serves, int64 [count]: weighted draws if an earlier stage gave probabilities.
+        """The samples that an epoch serves, int64 [count]: weighted draws if an earlier stage gave probabilities.
 
         Otherwise each sample once, in random order, and again from the start for as long as `count` asks.
 

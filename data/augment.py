@@ -1,4 +1,4 @@
-"""How stored images become what a network sees: scaled to floats, and whatever a data set's transform adds to that.
+"""From stored images to what a network sees: scaled to floats, and whatever a data set's transform adds to that.
 
 torchvision's transforms draw once for a whole batch. Here every image of a batch has its own draws, distributed as in
 torchvision's `RandomCrop`, `RandomHorizontalFlip`, `RandomResizedCrop`, `ColorJitter` and `RandomRotation`, applied in
@@ -23,7 +23,7 @@ RATIOS = 3 / 4, 4 / 3
 """The aspect ratios of `RandomResizedCrop`."""
 
 ATTEMPTS = 10
-"""How many crops `RandomResizedCrop` draws in the hope that one fits into the image."""
+"""The number of crops that `RandomResizedCrop` draws in the hope that one fits into the image."""
 
 LUMA = 0.2989, 0.587, 0.114
 """Shares of red, green and blue in the grey that `adjust_saturation` blends with."""
@@ -114,7 +114,7 @@ BIASED_MNIST: Mapping[str, Transform] = {"deneb": WARPED, "none": PLAIN}
 CIFAR: Mapping[str, Transform] = {"deneb": CROPPED_FLIPPED, "disen": CROPPED_FLIPPED, "none": PLAIN}
 BAR: Mapping[str, Transform] = {"deneb": NORMALISED, "disen": CROPPED_FLIPPED, "none": PLAIN}
 BFFHQ: Mapping[str, Transform] = {"deneb": CROPPED, "disen": CROPPED_FLIPPED, "none": PLAIN}
-"""What the authors of DENEB, of Disen and of PGD apply to each data set, by the names that `--augment` uses.
+"""The transforms of the authors of DENEB, of Disen and of PGD for each data set, by the names that `--augment` uses.
 
 All normalise with the figures that CIFAR-10 is usually given, whatever the data set.
 """
@@ -173,7 +173,7 @@ def resized_crop(images: Tensor, top: Tensor, left: Tensor, height: Tensor, widt
 
 
 def _sampled(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Where `size` pixels spread over `length` (float [B]) from `start` look, as `grid_sample` counts; [B, size].
+    """Places of `size` pixels spread over `length` (float [B]) from `start`, as `grid_sample` counts them; [B, size].
 
     None looks beyond the centre of the outermost pixels, so that what lies outside of a box has no part in it.
     """

@@ -75,7 +75,7 @@ def colored_mnist(data_dir: Path, bratio: float, options: Options) -> Source:
 
 
 def variant_of(palette: str, seed: int) -> str:
-    """What is added to the name of a file that the authors do not have."""
+    """The addition to the name of a file that the authors do not have."""
     return ("" if palette == "pgd" else f"_{palette}") + (f"_seed{seed}" if seed else "")
 
 

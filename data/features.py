@@ -167,7 +167,7 @@ def _write(path: Path, images: Images, encoder: Encoder, transform: Transform, n
 
 
 def _inputs(images: Images, rows: range, encoder: Encoder, transform: Transform, pool: ThreadPoolExecutor) -> Tensor:
-    """What the network gets for the images at `rows`: float [B, V, C, H, W]."""
+    """The network's input for the images at `rows`: float [B, V, C, H, W]."""
     prepare = encoder.preprocessing
     if prepare is None:
         assert not isinstance(images, ImageFiles)

@@ -7,7 +7,7 @@ from utils.seeds import torch_generator
 
 
 def hold_out(labels: Tensor, share: float, name: str) -> Tensor:
-    """Which samples to hold out, bool [N], the same ones every time.
+    """A mask of the samples to hold out, bool [N], the same ones every time.
 
     Of every class about `share` of the samples, at least one, but never the last one.
 

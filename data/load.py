@@ -31,7 +31,7 @@ COUNTED = 20
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What determines the training data, bit for bit.
+    """All that determines the training data, bit for bit.
 
     options: those that the data set declares.
     preprocessing: what a pretrained network expects of images, in place of what the transform of `augment` says of it.
@@ -135,7 +135,7 @@ def check(source: Source, name: str) -> None:
 
 
 def warnings_of(source: Source) -> list[str]:
-    """What is too small about the splits to say much."""
+    """Warnings of what is too small about the splits to say much."""
     counts = {split: _class_counts(source, split) for split in SPLITS}
     out = []
     for count, what in ((0, "no training image"), (1, "a single training image")):
@@ -153,7 +153,7 @@ def warnings_of(source: Source) -> list[str]:
 
 
 def described(source: Source) -> str:
-    """What was read, per split and class, and what was left out."""
+    """Lines on what was read, per split and class, and what was left out."""
 
     def counted(split: str) -> str:
         counts = _class_counts(source, split)

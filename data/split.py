@@ -1,4 +1,4 @@
-"""What a learner may see of a data set, and, apart from it, what only the evaluator may see."""
+"""The part of a data set that a learner may see, and, apart from it, what only the evaluator may see."""
 
 import hashlib
 import json
@@ -59,7 +59,7 @@ def _fingerprint(labels: Tensor, images: str) -> str:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What is known about the samples of a split, for evaluation and diagnostics only; int64 [N], -1 where unknown.
+    """Knowledge about the samples of a split, for evaluation and diagnostics only; int64 [N], -1 where unknown.
 
     files: the images' files below the data folder, N of them, or none where images come from elsewhere.
     """
@@ -73,7 +73,7 @@ class Annotations:
         return group_index(given, self.true_labels, self.bias_labels)
 
     def wrong(self, given: Tensor) -> Tensor:
-        """Which of the given labels are known to be wrong, bool [N]."""
+        """A mask of the given labels that are known to be wrong, bool [N]."""
         return (self.true_labels >= 0) & (self.true_labels != given)
 
 

@@ -1,4 +1,4 @@
-"""What is trained on the features of a network that is not: `--frozen --head NAME`."""
+"""The layers that are trained on the features of a network that is not: `--frozen --head NAME`."""
 
 from torch import Tensor, nn
 

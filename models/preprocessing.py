@@ -1,4 +1,4 @@
-"""What a pretrained network expects of its images: as they were when its weights were trained."""
+"""Images as a pretrained network expects them: as they were when its weights were trained."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torchvision.models import WeightsEnum
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How photographs are brought to one size, and their pixels to numbers.
+    """The way in which photographs are brought to one size, and their pixels to numbers.
 
     size: pixels of each side of what the network gets.
     resize: pixels of the shorter side before the middle is cut out; 0 squashes the whole image to `size`.
@@ -42,7 +42,7 @@ class Preprocessing:
 
 
 def torchvision_preprocessing(weights: WeightsEnum) -> Preprocessing:
-    """What torchvision's `weights.transforms()` does."""
+    """The same as torchvision's `weights.transforms()`."""
     theirs = weights.transforms()
     return Preprocessing(
         theirs.crop_size[0], theirs.resize_size[0], theirs.interpolation.value, tuple(theirs.mean), tuple(theirs.std)

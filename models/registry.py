@@ -34,7 +34,7 @@ class Network(nn.Module):
     published: ClassVar[Published | None] = None
     """The weights that it starts from, unless a file is named."""
     preprocessing: ClassVar[Preprocessing | None] = None
-    """What weights that are published for it expect of images."""
+    """The preprocessing of images that its published weights expect."""
     precision: torch.dtype | None = None
     compiled: bool = False
 
@@ -118,6 +118,6 @@ def build_network(
 
 
 def initial_weights(name: str, weights: Path | None) -> str | None:
-    """What the network `name` starts from, by content: the file's hash or torchvision's name; None if random."""
+    """The weights that the network `name` starts from: a file's hash or a published name; None if random."""
     published = networks[name].published
     return sha256(weights)[:12] if weights else str(published) if published else None

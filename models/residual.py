@@ -1,4 +1,4 @@
-"""What the residual networks for small images have in common."""
+"""The common part of the residual networks for small images."""
 
 from collections.abc import Callable, Iterable, Sequence
 

@@ -15,7 +15,7 @@ WRAPPERS = ("state_dict", "model")
 """Keys under which checkpoints of other programs keep their state dict."""
 
 PREFIXES = ("module.", "_orig_mod.", "network.")
-"""What DataParallel, torch.compile and a run's model.pt put in front of the names."""
+"""Prefixes that DataParallel, torch.compile and a run's model.pt put in front of the names."""
 
 
 class Published(Protocol):
@@ -67,7 +67,7 @@ def downloads() -> Path:
 
 
 def read_state(file: Path) -> Any:
-    """What is in a file of weights, torch's or a .safetensors; nothing in it can run code.
+    """The content of a file of weights, torch's or a .safetensors; nothing in it can run code.
 
     Raises:
         RunError: the file is damaged.

@@ -55,7 +55,7 @@ class _Help(argparse.HelpFormatter):
 
 
 LARGEST = {int: 2**63 - 1, float: 3.4e38}
-"""What tensors can hold: no number may be larger, whatever its own bounds."""
+"""The largest number that tensors can hold: none may be larger, whatever its own bounds."""
 
 
 def number(
@@ -132,7 +132,7 @@ def existing_file(text: str) -> Path:
 
 
 def flag_of(declared: dataclasses.Field) -> dict[str, Any]:
-    """What `add_argument` takes for a declared value, a hyper-parameter or a data set's option.
+    """Arguments of `add_argument` for a declared value, a hyper-parameter or a data set's option.
 
     Its metadata are `help`, `low`, `high` and `choices`. A flag not given is absent from the result.
     """
@@ -170,7 +170,7 @@ class Console(logging.StreamHandler):
 
 
 def show_log(only: str = "") -> None:
-    """What is logged (by loggers below `only`) goes to the standard output, and in more detail to a run's own log."""
+    """Sends what is logged (by loggers below `only`) to the standard output, and in more detail to a run's own log."""
     console = Console(sys.stdout)
     console.setLevel(logging.INFO)
     console.addFilter(logging.Filter(only))

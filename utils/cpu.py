@@ -1,4 +1,4 @@
-"""How a training process uses the CPU and its memory."""
+"""A training process's use of the CPU and its memory."""
 
 import ctypes
 import os

@@ -24,19 +24,19 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PATIENCE = timedelta(days=1)
-"""How long a process waits for the others: the first one may wait for a lock that another run holds."""
+"""The time that a process waits for the others: the first one may wait for a lock that another run holds."""
 
 _store: dist.Store | None = None
 _own_stream = torch.Generator()
 
 
 def launched() -> bool:
-    """Whether torchrun started this process along with others."""
+    """True if torchrun started this process along with others."""
     return dist.is_available() and dist.is_torchelastic_launched() and int(os.environ["WORLD_SIZE"]) > 1
 
 
 def join() -> None:
-    """Meets the other processes that torchrun started, if it did and they have not met; all but the first fall silent.
+    """Meets the other processes that torchrun started, if it did and they have not met; all but the first print nothing from here on.
 
     Tensors on a GPU travel by NCCL, those on the CPU and objects by gloo.
     """
@@ -61,12 +61,12 @@ def leave() -> None:
 
 
 def world() -> int:
-    """How many processes train together; 1 without torchrun."""
+    """The number of processes that train together; 1 without torchrun."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def is_writer() -> bool:
-    """Whether this is the process that writes and prints."""
+    """True in the process that writes and prints."""
     return world() == 1 or dist.get_rank() == 0
 
 
@@ -76,12 +76,12 @@ def bars_off() -> bool | None:
 
 
 def local_world() -> int:
-    """How many of the processes share this machine."""
+    """The number of the processes that share this machine."""
     return int(os.environ["LOCAL_WORLD_SIZE"]) if launched() else 1
 
 
 def launcher() -> list[str]:
-    """What a command like the one that started this process begins with."""
+    """The beginning of a command like the one that started this process."""
     return ["torchrun", f"--nproc_per_node={local_world()}"] if launched() else ["python"]
 
 
@@ -153,7 +153,7 @@ def writer_first(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
 
 
 def own_rows(total: int) -> slice:
-    """Which of `total` rows this process computes; all of them where there are fewer than two for each process."""
+    """The rows of `total` that this process computes; all of them where there are fewer than two for each process."""
     if total < 2 * world():
         return slice(0, total)
     rank = dist.get_rank() if world() > 1 else 0

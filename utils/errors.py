@@ -57,7 +57,7 @@ MENDS = {
     errno.ENOLCK: "Its file system cannot lock files: choose another place",
     errno.ENOSYS: "Its file system cannot lock files: choose another place",
 }
-"""What a user can do about a failed call of the system, by its number."""
+"""Advice on a failed call of the system, by its number."""
 
 NO_MEMORY = ("can't allocate memory", "not enough memory", "bad_alloc", "Cannot allocate memory")
 NO_GPU_MEMORY = ("CUDA out of memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")

@@ -30,7 +30,7 @@ def elided(text: str, width: int) -> str:
 
 
 def display_width(text: str) -> int:
-    """How many characters of a fixed width `text` takes, as a terminal or an East Asian font has it."""
+    """The width of `text` in characters of a fixed width, as a terminal or an East Asian font has it."""
     return sum(2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 

@@ -19,7 +19,7 @@ from utils.errors import DamagedFile, MachineError, machine_error, system_error
 from utils.schema import checked, parsed
 
 ABOUT = "archive/about.json"
-"""Where a file of tensors says whose they are, beside what torch writes."""
+"""The place where a file of tensors says whose they are, beside what torch writes."""
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 ANEW = "Remove the file, start anew with --overwrite, or choose another --run_name."
-"""What to do about a damaged file in a run's folder."""
+"""Advice on a damaged file in a run's folder."""
 
 
 def read_json(path: Path, shape: Any = Any, mend: str = ANEW) -> Any:
@@ -144,7 +144,7 @@ def load_tensors(path: Path) -> Any:
 
 
 def load_own_tensors(path: Path, about: dict[str, Any]) -> Any:
-    """What `save_tensors` wrote for this very purpose.
+    """The tensors that `save_tensors` wrote for this very purpose.
 
     Raises:
         DamagedFile: it is damaged, or was written about something else.

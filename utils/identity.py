@@ -1,4 +1,4 @@
-"""What tells one run from another: its arguments, its data by content, and what decides how numbers are rounded."""
+"""The identity of a run: its arguments, its data by content, and what decides how numbers are rounded."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def changed_parts(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between the summaries of two data sets, such as `the given labels of train`."""
+    """The differences between the summaries of two data sets, such as `the given labels of train`."""
     parts = ["the classes"] if before.get("classes") != now["classes"] else []
     for split in ("train", "valid", "test"):
         there, here = before[split].get("contents", {}), now[split]["contents"]

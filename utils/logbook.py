@@ -1,4 +1,4 @@
-"""What is noted about a run besides its results: where it ran, how much memory it took, its log and its curves."""
+"""Notes about a run besides its results: where it ran, how much memory it took, its log and its curves."""
 
 import contextlib
 import logging
@@ -52,7 +52,7 @@ def rounding(device: torch.device) -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """What the maker calls a GPU or this machine's processor."""
+    """The maker's name of a GPU or of this machine's processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")

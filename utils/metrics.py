@@ -16,7 +16,7 @@ def group_index(given: Tensor, true: Tensor, bias: Tensor) -> Tensor:
 
 
 def group_counts(groups: Tensor) -> dict[str, int]:
-    """How many samples are in each of `GROUPS`, from their positions (int64 [N]), and how many in none we know of."""
+    """The number of samples in each of `GROUPS`, from their positions (int64 [N]), and of those in none we know of."""
     counts = {name: int((groups == g).sum()) for g, name in enumerate(GROUPS)}
     unknown = int((groups < 0).sum())
     return counts | {"unknown": unknown} if unknown else counts
@@ -62,7 +62,7 @@ def effective_number(weights: np.ndarray) -> float:
 
 
 def selection_quality(probability: np.ndarray, score: np.ndarray, group: np.ndarray) -> dict[str, Any]:
-    """How a selection treats the four groups.
+    """The treatment of the four groups by a selection.
 
     Args:
         probability: sampling probability of every training sample, [N], sums to 1.

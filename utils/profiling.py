@@ -1,4 +1,4 @@
-"""Where time goes: a trace of some training steps, and a short table of it."""
+"""A trace of some training steps, and a short table of where time goes."""
 
 import logging
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What the JSON files of a run folder hold, as shapes to read them by (see `utils.schema`)."""
+"""The JSON files of a run folder, as shapes to read them by (see `utils.schema`)."""
 
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict

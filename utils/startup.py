@@ -1,4 +1,4 @@
-"""What a script does before it imports anything else: libraries take seconds to load, and can fail to.
+"""The first steps of a script, before it imports anything else: libraries take seconds to load, and can fail to.
 
 Written so that an old Python can read it, and say that it is too old.
 """

@@ -343,7 +343,7 @@ def noise_matrix(text: str) -> noise.Matrix:
 
 
 def data_settings(arguments: argparse.Namespace) -> DataSettings:
-    """What data the flags ask for; what is not given is the data set's own, or that of a pretrained network.
+    """The data that the flags ask for; what is not given is the data set's own, or that of a pretrained network.
 
     Raises:
         UsageError: the data set has no such transform, or features are asked for of a network with random weights.

@@ -1,4 +1,4 @@
-"""What `--list` prints: every method, pair, data set and network, from their own declarations."""
+"""The text of `--list`: every method, pair, data set and network, from their own declarations."""
 
 import dataclasses
 
@@ -53,6 +53,6 @@ LISTS = {"methods": _list_methods, "pairs": _list_pairs, "datasets": _list_datas
 
 
 def listing(kind: str) -> str:
-    """What `--list` prints."""
+    """The text of `--list`."""
     chosen = LISTS if kind == "all" else {kind: LISTS[kind]}
     return "\n".join(line for title, lines in chosen.items() for line in (f"{title}:", *lines()))

@@ -20,7 +20,7 @@ COMMITTED = Path(__file__).parents[2] / "presets"
 
 
 class StagePreset(TypedDict):
-    """What was found for a stage; `settings` are training settings that were searched."""
+    """A search's finding for a stage; `settings` are training settings that were searched."""
 
     method: str
     hparams: dict[str, Plain]
@@ -48,7 +48,7 @@ class Preset(TypedDict):
 
 
 def found_for(config: RunConfig) -> dict[str, Any]:
-    """What a search's finding is about: all arguments of a run but hyper-parameters, seed and criterion."""
+    """The subject of a search's finding: all arguments of a run but hyper-parameters, seed and criterion."""
     searched = {
         f"{STAGES[number]}.{name}" if len(config.stages) > 1 else name
         for number, stage in enumerate(config.stages)
@@ -120,7 +120,7 @@ def _chosen(arguments: argparse.Namespace, automatic: bool) -> Path | None:
 
 
 def _found_for_others(preset: Preset, config: RunConfig, look_at_images: bool) -> str:
-    """How what a preset was found for differs from a run that has taken it; empty if it does not."""
+    """The differences between what a preset was found for and a run that has taken it; empty if there are none."""
     if "found_for" not in preset or "images" not in preset:
         return "which one it does not say"
     differing = differences(preset["found_for"], found_for(config))
@@ -133,7 +133,7 @@ def _found_for_others(preset: Preset, config: RunConfig, look_at_images: bool) -
 def _taken(
     arguments: argparse.Namespace, preset: Preset, path: Path
 ) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
-    """What the stages of a run take from a preset, by flag; which took what, for the record; lines to print."""
+    """The flags that the stages of a run take from a preset; which took what, for the record; lines to print."""
     stages = [methods[name] for name in stages_of(arguments.alg)]
     values: dict[str, Any] = {}
     used, lines = [], []
@@ -179,7 +179,7 @@ def _overruled(
 def _missing_flags(
     arguments: argparse.Namespace, stages: list, position: int, preset: StagePreset, path: Path
 ) -> dict[str, Any]:
-    """What the preset says of one stage, by flag, as far as no flag was given."""
+    """The preset's values for one stage, by flag, as far as no flag was given."""
     declared = {hparam.name for hparam in dataclasses.fields(stages[position].Hparams)}
     values = {}
     for kind, known, given in (

@@ -1,4 +1,4 @@
-"""What DivideMix and f-DivideMix share: two networks that divide the samples for each other, and MixMatch training.
+"""The base of DivideMix and f-DivideMix: two networks that divide the samples for each other, and MixMatch training.
 
 Junnan Li, Richard Socher, Steven C. H. Hoi. "DivideMix: Learning with Noisy Labels as Semi-supervised Learning."
 ICLR 2020, arXiv:2002.07394.
@@ -17,15 +17,21 @@ ICLR 2020, arXiv:2002.07394.
 The mean of both networks' logits is the prediction. As a selector it keeps the samples whose w, averaged over the two
 final networks, exceeds p_threshold.
 
-Deviations. From DENEB's copy: the squared error is a mean over classes as in the paper, not a sum, so a lambda_u of
-theirs is C times larger here. From the original: both networks share the warm-up's batches; its confidence penalty
-(asymmetric noise only, which a method does not know of) is the option `warmup_penalty`; one forward pass guesses for
-all images of a step, so batch norm sees labelled and unlabelled ones together there, as it does when training; the
-last, smaller labelled batch is left out; so is the average of the last five losses, which theirs takes at noise 0.9
-only; fewer than two labelled samples mean that all are, and without unlabelled ones there is no squared error
-(original: crashes); mixtures are seeded; the warm-up defaults to 5 epochs (paper: 10 or 30 of 300) for shorter runs.
-From an earlier stage, sampling probabilities apply within the labelled and the unlabelled samples, and loss weights to
-the rows of either, as in DENEB's copy; they are not mixed, and the division sees every sample once.
+Deviation from DENEB's copy: the squared error is a mean over classes as in the paper, not a sum, so that a lambda_u of
+theirs is C times larger here. Deviations from the original:
+
+- Both networks share the warm-up's batches. The warm-up defaults to 5 epochs (paper: 10 or 30 of 300) for shorter runs.
+- The warm-up's confidence penalty, which theirs has under asymmetric noise only, of which a method does not know, is
+  the option `warmup_penalty`.
+- One forward pass guesses for all images of a step, so batch norm sees labelled and unlabelled ones together there,
+  as it does when training.
+- The last, smaller labelled batch is left out.
+- There is no average of the last five losses, which theirs takes at noise 0.9 only.
+- Fewer than two labelled samples mean that all are, and without unlabelled ones there is no squared error (original:
+  crashes).
+- Mixtures are seeded.
+- Sampling probabilities of an earlier stage apply within the labelled and the unlabelled samples, and loss weights to
+  the rows of either, as in DENEB's copy; they are not mixed, and the division sees every sample once.
 """
 
 from collections.abc import Iterable, Iterator

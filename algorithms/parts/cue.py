@@ -1,4 +1,4 @@
-"""What a prejudice model's output says of every image: its cue, whether it conflicts, and how labels are noisy.
+"""A model of cues and noise from a prejudice model's output: every image's cue, its conflicts, and the noise of labels.
 
 Ours (docs/beyond_deneb.md). Of images with cue a and given label g, none but the given labels is looked at.
 """

@@ -1,4 +1,4 @@
-"""Which samples look clean: two-component Gaussian mixtures over per-sample numbers (DivideMix, DENEB, FINE)."""
+"""Two-component Gaussian mixtures over per-sample numbers, which say what looks clean (DivideMix, DENEB, FINE)."""
 
 import warnings
 from typing import Any, Literal

@@ -102,7 +102,7 @@ class SmallLossExchange(TwoNetworks):
         return exchanged[0].detach(), first.detach()
 
     def picks(self, losses: list[Tensor], disagree: Tensor) -> list[Tensor]:
-        """What each network picks for the other: per network, weights [B] that sum to one, or to zero for none.
+        """Each network's picks for the other one: per network, weights [B] that sum to one, or to zero for none.
 
         Args:
             losses: per network, float [B]. disagree: whether the networks' predictions differ, bool [B].

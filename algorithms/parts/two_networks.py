@@ -1,4 +1,4 @@
-"""What methods with two networks that teach each other have in common."""
+"""The base of methods with two networks that teach each other."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""How methods are trained: the trainer, stages that follow each other, the life of a run and what it leaves."""
+"""The training of methods: the trainer, stages that follow each other, the life of a run and what it leaves."""

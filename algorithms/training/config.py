@@ -1,4 +1,4 @@
-"""What a run is, resolved: its data, its stages with their settings, and where it goes."""
+"""The configuration of a run, resolved: its data, its stages with their settings, and where it goes."""
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -24,7 +24,7 @@ def ratios(data: DataSettings) -> str:
 
 
 def method_folder(log_dir: Path, data: DataSettings, alg: str) -> Path:
-    """Where runs and searches of one method on one data set with its ratios are."""
+    """The folder of runs and searches of one method on one data set with its ratios."""
     return log_dir / dataset_name(data) / alg / ratios(data)
 
 
@@ -75,7 +75,7 @@ class RunConfig:
     trial: str | None = None
     """The identity of the data, for a trial of a search: its folder is apart from the runs, named by all that it is."""
     presets: tuple[dict[str, Any], ...] = ()
-    """Where hyper-parameters came from that no flag gave; for the record."""
+    """The origin of hyper-parameters that no flag gave; for the record."""
 
     @property
     def dataset_name(self) -> str:
@@ -93,7 +93,7 @@ class RunConfig:
         return home / (f"{self.data.seed}_{self.run_name}" if self.run_name else str(self.data.seed))
 
     def arguments(self) -> dict[str, Any]:
-        """What distinguishes this run from others, flat: two runs with equal arguments have equal results."""
+        """All that distinguishes this run from others, flat: two runs with equal arguments have equal results."""
         values = {"alg": self.alg, "resampling": self.resampling, "best_by": self.best_by, **asdict(self.data)}
         values |= values.pop("options")
         if self.data.noise_matrix is None:

@@ -1,4 +1,4 @@
-"""What a run leaves: its configuration, its epochs, its selections, what it says of every image, and its result."""
+"""The files that a run leaves: configuration, epochs, selections, what it says of every image, and its result."""
 
 import logging
 from collections.abc import Callable

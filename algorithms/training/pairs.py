@@ -1,4 +1,4 @@
-"""Which methods can follow each other, and what `--alg` means."""
+"""The pairs of methods that can follow each other, and the meaning of `--alg`."""
 
 from algorithms.base import Emission, methods
 from utils.errors import UsageError
@@ -54,7 +54,7 @@ def objection(first: str, second: str) -> str | None:
 
 
 def passed_on(first: str, second: str) -> Emission:
-    """What the first of a valid pair passes on to the second."""
+    """The kind of selection that the first of a valid pair passes on to the second."""
     emission = "cue" if methods[second].first is not None else methods[first].emits
     assert emission is not None
     return emission

@@ -1,4 +1,4 @@
-"""What a run tells about every training image, for people to look at: `samples.csv` and the likeliest label errors."""
+"""A run's findings about every training image, for people to look at: `samples.csv` and the likeliest label errors."""
 
 from torch import Tensor
 

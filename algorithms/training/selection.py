@@ -1,4 +1,4 @@
-"""What one stage hands to the next."""
+"""The selection that one stage hands to the next."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from utils.files import replacing
 
 @dataclass(frozen=True)
 class Selection:
-    """How a selector rates the training samples.
+    """A selector's rating of the training samples.
 
     kind: which of the four `values` are.
     values: sampling probabilities (float64 [N], sum 1), loss weights (float32 [N]), kept positions (int64 [K]) or
@@ -50,7 +50,7 @@ class Selection:
         return self.values.double() / self.values.double().sum()
 
     def columns(self) -> dict[str, Tensor]:
-        """What it says of every sample, as `samples.csv` calls it: [N] each."""
+        """Its columns of `samples.csv`, by name: [N] each."""
         return {"score": self.score, "sampling_probability": self.share_of_draws(), **self.diagnostics}
 
     @writer_only

@@ -58,7 +58,7 @@ class TrainingSet:
         }
 
     def after(self, selection: Selection, size: int, resampling: bool) -> "TrainingSet":
-        """What the next stage trains on; a kept subset restricts what earlier stages said and numbers samples anew.
+        """The next stage's training set; a kept subset restricts what earlier stages said and numbers samples anew.
 
         Args:
             size: of the whole data set, N.
@@ -110,13 +110,13 @@ def _log_choice(method: str, chosen: Chosen) -> None:
 
 
 def cue_of(method: Method) -> tuple[Tensor, Tensor]:
-    """What a biased model says of the training images' cues: logits, float32 [N, C], and their entropy, float64 [N]."""
+    """A biased model's view of the training images' cues: logits, float32 [N, C], and their entropy, float64 [N]."""
     logits = method.task.over_train(method.predict)
     return logits, prediction_entropy(logits.double(), 1)
 
 
 def referee_logits(config: RunConfig, train: Split, evaluate: Evaluator, journal: Journal) -> Tensor:
-    """What the run's referee, trained on `train`, says of the validation images: [N_valid, C].
+    """Logits of the run's referee, trained on `train`, for the validation images: [N_valid, C].
 
     The journal gets the time that it took; one that is a stage of the run as well took none of its own.
     """
@@ -256,6 +256,6 @@ def _task(config: RunConfig, stage: StageConfig, train: Split, num_classes: int)
 
 
 def _trace(config: RunConfig, stage: StageConfig) -> Path | None:
-    """Where `--profile` writes; a stage is profiled where it is trained, for the run that trains it."""
+    """The file that `--profile` writes; a stage is profiled where it is trained, for the run that trains it."""
     wanted = config.profile and stage in config.stages and is_writer()
     return config.folder / f"trace_{stage.method}.json" if wanted else None

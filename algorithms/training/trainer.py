@@ -67,7 +67,7 @@ class Evaluator:
         return record
 
     def kept(self, subset: Tensor) -> dict[str, int]:
-        """How many samples of each group a training subset holds; for the log only."""
+        """The number of samples of each group in a training subset; for the log only."""
         return group_counts(self.groups[subset])
 
 
