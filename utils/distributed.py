@@ -36,7 +36,7 @@ def launched() -> bool:
 
 
 def join() -> None:
-    """Meets the other processes that torchrun started, if it did and they have not met; all but the first print nothing from here on.
+    """Meets the other processes that torchrun started, if it did and they have not met; only the first still prints.
 
     Tensors on a GPU travel by NCCL, those on the CPU and objects by gloo.
     """
