@@ -7,7 +7,7 @@ source "$(dirname "$0")/lib.sh"
 for nratio in $NRATIOS; do
   for seed in $SEEDS; do
     for alg in $METHODS; do
-      run --dataset bar --model pretrained_ResNet18 --nratio "$nratio" --seed "$seed" --alg "$alg"
+      run --dataset bar --model pretrained_ResNet18 --augment deneb --nratio "$nratio" --seed "$seed" --alg "$alg"
     done
   done
 done
