@@ -112,3 +112,8 @@ class RunConfig:
             described = stage.as_dict()
             values |= {prefix + key: value for key, value in {**described["settings"], **described["hparams"]}.items()}
         return values
+
+    def whose(self, data: str) -> dict[str, Any]:
+        """Whose the tensors of this run on data of this identity are: noted in its checkpoint and its model."""
+        run = digest({"arguments": self.arguments(), "data": data})
+        return {"run": run, "alg": self.alg, "seed": self.data.seed}

@@ -14,7 +14,7 @@ from algorithms.training.selection import Selection
 from algorithms.training.trainer import Fitted, Record
 from data.split import Dataset
 from utils.errors import DamagedFile, RunError
-from utils.files import write_json
+from utils.files import load_own_tensors, write_json
 from utils.identity import changed_parts
 from utils.logbook import environment, rounding
 from utils.results.tables import record_csv
@@ -75,6 +75,19 @@ def write_config(
     if check_rounding(config, there, "was started"):
         before = [*there.get("environments_before", []), there.get("environment", {})]
         write_json(folder / "config.json", {**there, "environment": now, "environments_before": before})
+
+
+def check_finished(config: RunConfig, folder: RunFolder, there: Config, dataset: Dataset) -> None:
+    """Checks that a finished run is the one that is asked for, and its model its own; warns of another environment.
+
+    Raises:
+        RunError: it is not.
+    """
+    check_data(config, folder, there, dataset)
+    check_rounding(config, there, "was trained")
+    model = folder / "model.pt"
+    if model.exists():  # whoever removed it did not want it
+        load_own_tensors(model, config.whose(dataset.identity))
 
 
 def check_data(config: RunConfig, folder: RunFolder, there: Config, dataset: Dataset) -> None:

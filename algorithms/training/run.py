@@ -13,7 +13,7 @@ from algorithms.training.config import RunConfig
 from algorithms.training.outputs import Journal, Watch
 from algorithms.training.pairs import passed_on
 from algorithms.training.samples import audit
-from algorithms.training.stages import TrainingSet, about, referee_logits, select, train_final
+from algorithms.training.stages import TrainingSet, referee_logits, select, train_final
 from algorithms.training.trainer import Evaluator
 from data.load import load_dataset
 from data.split import Split
@@ -41,8 +41,7 @@ def run(config: RunConfig, watch: Watch = lambda records: None) -> dict[str, Any
         finished = from_writer(folder.result)
         if finished is not None:
             assert there is not None
-            from_writer(outputs.check_data, config, folder, there, writer_first(load_dataset, config.data))
-            from_writer(outputs.check_rounding, config, there, "was trained")
+            from_writer(outputs.check_finished, config, folder, there, writer_first(load_dataset, config.data))
             log.info("already finished: %s (--overwrite trains it again)", folder.path)
             return finished
         with log_file(folder / "train.log"):
@@ -74,7 +73,7 @@ def _train(config: RunConfig, folder: RunFolder, there: Config | None, watch: Wa
             del whole
         among = replace(evaluate, groups=groups[current.members], referee=referee)
         method, history = train_final(config, folder, current, among, journal)
-    save_tensors(folder / "model.pt", method.state_dict(), about(config, dataset, len(config.stages)))
+    save_tensors(folder / "model.pt", method.state_dict(), config.whose(dataset.identity))
     if not config.trial:
         method.eval()
         audit(folder, dataset, method, current.rating(method.diagnostics(), len(groups)), config.figures)

@@ -22,7 +22,7 @@ from algorithms.training.selection import Selection
 from algorithms.training.trainer import Evaluator, Fitted, Record, fit
 from data.batches import as_probabilities
 from data.noise import expected_rate
-from data.split import Dataset, Split
+from data.split import Split
 from utils.distributed import from_writer, is_writer
 from utils.errors import MachineError, RunError
 from utils.files import load_own_tensors, save_tensors, write_json
@@ -227,16 +227,10 @@ def train_final(
         cue=current.cue,
     )
     method = methods[stage.method](task, stage.hparams).to(config.device)
-    whose = about(config, evaluate.dataset, len(config.stages))
+    whose = config.whose(evaluate.dataset.identity)
     fitted = fit(method, evaluate, folder.checkpoint, journal.on_epoch, stage.method, _trace(config, stage), whose)
     journal.end_stage(stage, fitted)
     return method, fitted.history
-
-
-def about(config: RunConfig, dataset: Dataset, stage: int) -> dict[str, Any]:
-    """Whose a run's tensors are: noted in its checkpoint and its model."""
-    run = digest({"arguments": config.arguments(), "data": dataset.identity})
-    return {"run": run, "alg": config.alg, "seed": config.data.seed, "stage": stage}
 
 
 def _task(config: RunConfig, stage: StageConfig, train: Split, num_classes: int) -> Task:

@@ -13,7 +13,7 @@ import os
 import signal
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import ray
 from ray import tune
@@ -25,6 +25,7 @@ from utils.errors import RunError
 from utils.files import read_json, write_json
 from utils.hpo.engine import MIN_SHARE, Evaluate, Plan, attempt, free_number, suggest
 from utils.hpo.trials import History, Trial
+from utils.schema import Plain
 
 MAX_FAILURES = 3
 """How often a trial is started again after its process or its machine died."""
@@ -131,6 +132,11 @@ def _fit(plan: Plan, evaluate: Evaluate, history: History, folder: Path, resourc
             raise RunError("Ray finished no trial; its own logs are below /tmp/ray.")
 
 
+class UnderWay(TypedDict):
+    number: int
+    values: dict[str, Plain]
+
+
 class HistorySearcher(Searcher):
     """Hands Ray the configurations of `suggest`, and our history what came of them.
 
@@ -142,7 +148,7 @@ class HistorySearcher(Searcher):
     def __init__(self, plan: Plan, evaluate: Evaluate, history: History, path: Path) -> None:
         super().__init__()
         self.plan, self.evaluate, self.history, self.path = plan, evaluate, history, path
-        self.under_way: dict[str, dict[str, Any]] = read_json(path) if path.exists() else {}
+        self.under_way: dict[str, dict[str, Any]] = read_json(path, dict[str, UnderWay]) if path.exists() else {}
         self.lost: list[dict[str, Any]] = []
         self.stopped: str | None = None
         """Why the search cannot go on: the machine, the data or the folder, not a trial's values."""

@@ -265,6 +265,18 @@ def test_a_model_says_whose_it_is_and_stays_an_ordinary_file(photos, train):
     assert b'"seed": 1' in (other / "model.pt").read_bytes()
 
 
+def test_a_finished_run_with_another_model_or_a_damaged_one_is_refused(photos, train):
+    _, folder = train(photos)
+    _, other = train(photos, "--seed", "1")
+    good = (folder / "model.pt").read_bytes()
+    for bad in ((other / "model.pt").read_bytes(), good[: len(good) // 2], b""):
+        (folder / "model.pt").write_bytes(bad)
+        with pytest.raises(DamagedFile, match=rf"{folder}/model\.pt .*--overwrite"):
+            train(photos)
+    (folder / "model.pt").unlink()
+    assert train(photos)[0]["seed"] == 0
+
+
 def test_time_counts_all_continuations_and_all_stages(photos, train, monkeypatch):
     real = stages.fit
 
