@@ -93,7 +93,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
         valid=Split(valid.images, _best_known(valid), transform) if settings.clean_valid else noisy(valid),
         test=Split(test.images, test.labels, transform),
         annotations={
-            name: Annotations(clean.truth, clean.bias_labels, clean.files)
+            name: Annotations(clean.truth, clean.bias_labels, clean.files, clean.cues)
             for name, clean in (("train", source.train), ("valid", valid), ("test", test))
         },
         class_names=source.class_names,

@@ -27,6 +27,7 @@ class Defaults:
     nratio: float
     first_epochs: int | None = None
     opt: str = "SGD"
+    weight_decay: float | None = None
 
 
 def option(

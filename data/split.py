@@ -62,11 +62,18 @@ class Annotations:
     """Knowledge about the samples of a split, for evaluation and diagnostics only; int64 [N], -1 where unknown.
 
     files: the images' files below the data folder, N of them, or none where images come from elsewhere.
+    cues: values of the cue, where these are not classes.
     """
 
     true_labels: Tensor
     bias_labels: Tensor
     files: tuple[str, ...] = ()
+    cues: Tensor | None = None
+
+    @property
+    def groups_by(self) -> Tensor:
+        """What makes groups together with the class: the cue's value, int64 [N]."""
+        return self.bias_labels if self.cues is None else self.cues
 
     def groups(self, given: Tensor) -> Tensor:
         """Position of every sample in `utils.metrics.GROUPS`, int64 [N], -1 where unknown."""
@@ -86,6 +93,7 @@ class Clean:
     bias_labels: int64 [N], -1 where unknown.
     true_labels: int64 [N], -1 where unknown; None if the labels are the true ones.
     files: the images' files below the data folder, N of them, or none where images come from elsewhere.
+    cues: values of the cue, int64 [N], where these are not classes; bias labels say which class a value points to.
     """
 
     images: Images
@@ -93,6 +101,7 @@ class Clean:
     bias_labels: Tensor
     true_labels: Tensor | None = None
     files: tuple[str, ...] = ()
+    cues: Tensor | None = None
 
     @property
     def truth(self) -> Tensor:
@@ -102,7 +111,8 @@ class Clean:
         """The samples at `index` (int64 [K]), numbered anew from 0."""
         true = None if self.true_labels is None else self.true_labels[index]
         files = tuple(self.files[i] for i in index.tolist()) if self.files else ()
-        return Clean(taken(self.images, index), self.labels[index], self.bias_labels[index], true, files)
+        cues = None if self.cues is None else self.cues[index]
+        return Clean(taken(self.images, index), self.labels[index], self.bias_labels[index], true, files, cues)
 
 
 @dataclass(frozen=True)

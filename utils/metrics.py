@@ -28,16 +28,21 @@ def fraction(correct: Tensor, members: Tensor) -> float | None:
     return int((correct & members).sum()) / total if total else None
 
 
-def group_accuracies(predicted: Tensor, true: Tensor, bias: Tensor, num_classes: int) -> dict[str, float | None]:
-    """Unbiased, aligned, conflicting and worst class-by-bias-group accuracy of `predicted` (all int64 [N]).
+def group_accuracies(
+    predicted: Tensor, true: Tensor, bias: Tensor, num_classes: int, cue: Tensor | None = None
+) -> dict[str, float | None]:
+    """Unbiased, aligned, conflicting and worst class-by-cue-group accuracy of `predicted` (all int64 [N]).
 
     Samples whose true label is unknown (-1) count nowhere, those whose bias label is unknown in the first only.
+
+    Args:
+        cue: the cue's value, where it has other values than there are classes; the bias label otherwise.
     """
     correct, judged = predicted == true, true >= 0
     known = judged & (bias >= 0)
-    pair = (true * num_classes + bias)[known]
-    size = torch.bincount(pair, minlength=num_classes**2)
-    hits = torch.bincount(pair[correct[known]], minlength=num_classes**2)
+    pair = ((bias if cue is None else cue) * num_classes + true)[known]
+    size = torch.bincount(pair)
+    hits = torch.bincount(pair[correct[known]], minlength=len(size))
     present = size > 0
     return {
         "accuracy": fraction(correct, judged),
@@ -45,6 +50,23 @@ def group_accuracies(predicted: Tensor, true: Tensor, bias: Tensor, num_classes:
         "conflicting": fraction(correct, known & (bias != true)),
         "worst_group": float((hits[present].double() / size[present]).min()) if present.any() else None,
     }
+
+
+def adjusted_accuracy(
+    predicted: Tensor, true: Tensor, cue: Tensor, train_true: Tensor, train_cue: Tensor
+) -> float | None:
+    """Mean of the accuracies of all class-by-cue groups, weighted by their sizes in the training set.
+
+    The average accuracy of Sagawa et al. (ICLR 2020, section 3.1) for test sets whose groups have other shares. All are
+    int64, -1 where unknown; the first three [N], the others [M]. None where a training group has no test image.
+    """
+    known = (train_true >= 0) & (train_cue >= 0)
+    pairs, sizes = torch.stack([train_true[known], train_cue[known]]).unique(dim=1, return_counts=True)
+    accuracies = [fraction(predicted == true, (true == y) & (cue == value)) for y, value in pairs.T.tolist()]
+    found = [accuracy for accuracy in accuracies if accuracy is not None]
+    if not found or len(found) < len(accuracies):
+        return None
+    return sum(size * accuracy for size, accuracy in zip(sizes.tolist(), found, strict=True)) / int(sizes.sum())
 
 
 def auroc(score: np.ndarray, positive: np.ndarray, among: np.ndarray) -> float | None:

@@ -418,6 +418,7 @@ def _settings(given: dict[str, Any], defaults: Defaults, stage: str | None, sele
         values |= {**FROZEN, "head": given["head"] or next(iter(HEADS))}
     for flag in ("", f"{stage}.") if stage else ("",):
         values |= {name: given[flag + name] for name in SETTINGS if given[flag + name] is not None}
+    values = {name: value for name, value in values.items() if value is not None}
     values.setdefault("weight_decay", 1e-3 if values["opt"] == "SGD" else 0.0)
     networks[values["model"]]  # raises, with the nearest name
     if values["lr_decay"] == "StepLR" and "," in values["lr_decay_opt"]:

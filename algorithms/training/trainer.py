@@ -21,7 +21,7 @@ from models.sharded import average_batch_norms
 from utils.distributed import bars_off, from_writer, seed_all
 from utils.errors import TrainingFailed, machine_error
 from utils.files import load_own_tensors, save_tensors
-from utils.metrics import fraction, group_accuracies, group_counts
+from utils.metrics import adjusted_accuracy, fraction, group_accuracies, group_counts
 from utils.profiling import tracing
 from utils.seeds import derive
 
@@ -56,7 +56,10 @@ class Evaluator:
                 raise TrainingFailed(f"the logits of {name} images are not finite")
         given, notes = self.dataset.valid.labels, self.dataset.annotations["test"]
         correct = valid.argmax(1) == given
-        groups = group_accuracies(test.argmax(1), notes.true_labels, notes.bias_labels, self.dataset.num_classes)
+        predicted, true, cue = test.argmax(1), notes.true_labels, notes.groups_by
+        groups = group_accuracies(predicted, true, notes.bias_labels, self.dataset.num_classes, cue)
+        if (train := self.dataset.annotations.get("train")) is not None:
+            groups["adjusted"] = adjusted_accuracy(predicted, true, cue, train.true_labels, train.groups_by)
         record: Record = {
             "valid_accuracy": fraction(correct, torch.ones_like(correct)),
             "valid_loss": float(F.cross_entropy(valid, given)),

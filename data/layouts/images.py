@@ -96,6 +96,7 @@ class Files:
     labels: Tensor
     bias_labels: Tensor
     true_labels: Tensor | None = None
+    cues: Tensor | None = None
 
 
 def read_splits(root: Path, splits: Sequence[Files], reading: Reading = AS_THEY_ARE) -> tuple[list[Clean], list[str]]:
@@ -114,7 +115,7 @@ def read_splits(root: Path, splits: Sequence[Files], reading: Reading = AS_THEY_
             images = _read(files.paths, reading, reasons)
             kept = torch.tensor([position for position in range(len(files.paths)) if position not in reasons]).long()
             names = names_below(root, files.paths)
-            whole = Clean(images, files.labels, files.bias_labels, files.true_labels, names)
+            whole = Clean(images, files.labels, files.bias_labels, files.true_labels, names, files.cues)
             clean.append(whole.subset(kept) if reasons else whole)
             damaged |= {files.paths[position]: reason for position, reason in sorted(reasons.items())}
     if not damaged:
