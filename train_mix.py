@@ -54,6 +54,9 @@ def train_all(argv: list[str]) -> list[dict]:
         print(line)
     remark(arguments)
     config = replace(resolve(arguments), presets=presets)
+    if arguments.epochs is None:
+        lengths = " and ".join(str(stage.settings.epochs) for stage in config.stages)
+        print(f"{lengths} epochs, as {arguments.dataset} has by default; --epochs changes it")
     results = [
         train(replace(config, data=replace(config.data, seed=config.data.seed + k))) for k in range(arguments.indep_run)
     ]

@@ -172,7 +172,10 @@ class Dataset:
         return hashlib.sha256(named.encode()).hexdigest()[:12]
 
     def summary(self) -> dict:
-        """Effective bias and noise ratios, group counts and fingerprints, as stored in `config.json`."""
+        """Effective bias and noise ratios (and of how many images they are known), group counts and fingerprints.
+
+        It is what `config.json` keeps of the data.
+        """
         out: dict = {"origin": self.origin, "num_classes": self.num_classes, "classes": list(self.class_names)}
         for name in ("train", "valid", "test"):
             split, notes = getattr(self, name), self.annotations[name]
@@ -181,7 +184,9 @@ class Dataset:
             out[name] = {
                 "size": len(split),
                 "effective_nratio": _share(split.labels != notes.true_labels, noted),
+                "nratio_known": int(noted.sum()),
                 "effective_bratio": _share(notes.bias_labels != notes.true_labels, judged & noted),
+                "bratio_known": int((judged & noted).sum()),
                 "groups": group_counts(groups),
                 "fingerprint": _fingerprint(split.labels, self.contents[name]["images"]),
                 "contents": self.contents[name],

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from utils.cpu import available_memory
-from utils.errors import RunError
+from utils.errors import MachineError, RunError, system_error
 from utils.files import replacing, write_json
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Store:
                     if file.readinto(image) != image.nbytes:
                         raise RunError(f"{self.path} has become shorter. {MEND}")
         except OSError as error:
-            raise RunError(f"cannot read {self.path}, which holds the images: {error.strerror}.") from error
+            raise system_error(error, f"cannot read {self.path}, which holds the images") from error
         return found.view(*rows.shape, height, width, channels).movedim(-1, -3)
 
     def subset(self, index: Tensor) -> "Store":
@@ -179,11 +179,10 @@ def stored(
     log.info("%.1f GB of images do not fit into memory; they go into %s", math.prod(shape) / 1e9, path)
     try:
         return write_store(path, source, shape, chunks, damaged)
-    except OSError as error:
-        size = f"{math.prod(shape) / 1e9:.1f} GB"
-        raise RunError(
-            f"cannot write {path} ({error.strerror}), as {size} of images do not fit into memory. Where the data set "
-            "has it, --cache_dir DIR names another place for their file."
+    except MachineError as error:
+        raise MachineError(
+            f"{error} The images do not fit into memory; where the data set has it, --cache_dir DIR names another "
+            "place for their file."
         ) from error
 
 

@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import json
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from algorithms.command import presets
+from utils.cli import Console
 
 GOLDEN = Path(__file__).parent / "golden"
 MNIST_RAW = Path(__file__).parents[2] / "shared" / "data" / "MNIST" / "raw"
@@ -23,6 +25,15 @@ torch.set_num_threads(1)
 def no_committed_presets(monkeypatch, tmp_path):
     """Tests mean the declared defaults, whatever presets come with the code."""
     monkeypatch.setattr(presets, "COMMITTED", tmp_path / "no presets")
+
+
+@pytest.fixture(autouse=True)
+def no_console_is_left():
+    """A script that a test has run logs to the output of that test, which is gone afterwards."""
+    yield
+    for handler in logging.root.handlers[:]:
+        if isinstance(handler, Console):
+            logging.root.removeHandler(handler)
 
 
 @dataclass(frozen=True)

@@ -126,8 +126,11 @@ def log_data(summary: dict[str, Any]) -> None:
     for name in ("train", "valid", "test"):
         part = summary[name]
         ratios = ", ".join(
-            f"{what} {'unknown' if part[key] is None else f'{100 * part[key]:.2f} %'}"
-            for what, key in (("noisy", "effective_nratio"), ("conflicting", "effective_bratio"))
+            f"{what} unknown"
+            if part[f"effective_{key}"] is None
+            else f"{what} {100 * part[f'effective_{key}']:.2f} %"
+            + (f" of {part[f'{key}_known']} known" if part[f"{key}_known"] < part["size"] else "")
+            for what, key in (("noisy", "nratio"), ("conflicting", "bratio"))
         )
         groups = ", ".join(f"{group} {count}" for group, count in part["groups"].items() if count)
         log.info("%s: %d images, %s (%s), fingerprint %s", name, part["size"], ratios, groups, part["fingerprint"])

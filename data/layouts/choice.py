@@ -10,7 +10,7 @@ from data.layouts.disen import disen_root, percent_folder, read_disen
 from data.layouts.images import contents_digest
 from data.layouts.pt import pt_files, read_pt, write_pt
 from data.split import Source
-from utils.errors import RunError
+from utils.errors import MachineError, RunError
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +57,15 @@ def cached(
             if not there or source.made_from == contents_digest(there):
                 return source
             log.info("%s was not made of the files that are there now; it is generated again", files[0])
+        except MachineError:
+            raise
         except RunError as error:
             log.warning("%s It is generated again.", error)
     source = generate()
     try:
         write_pt(replace(source, inputs=tuple(raw())), *files)
-    except OSError as error:
-        log.warning("%s is not cached (%s); it will be generated again next time.", stem, error)
+    except MachineError as error:
+        log.warning("%s is not cached, and will be generated again next time: %s", stem, error)
     return source
 
 

@@ -30,7 +30,7 @@ from data.layouts.files import names_below
 from data.registry import option
 from data.split import Clean
 from data.store import CHUNK, IN_FILES, ImageFiles, Images, fits_in_memory, stored
-from utils.errors import RunError
+from utils.errors import RunError, system_error
 
 log = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ def decode(path: Path, size: int = 0) -> np.ndarray:
         raise DamagedImage(path, f"it is none of {', '.join(FORMATS)}") from error
     except Exception as error:  # besides OSError, Pillow raises SyntaxError, ValueError, struct.error ... for damage
         if isinstance(error, OSError) and error.errno in ENVIRONMENT:
-            raise RunError(f"cannot open {path}: {error.strerror}.") from error
+            raise system_error(error, f"cannot open {path}") from error
         reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
         raise DamagedImage(path, reason.splitlines()[0].rstrip(".")) from error
 

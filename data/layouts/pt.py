@@ -128,13 +128,12 @@ def _part(file: Any, split: str, path: Path, classes: int) -> Clean:
 
 def _hint(data: Tensor) -> str:
     """Which other layout a tensor of images seems to have, in brackets."""
-    looks = {
-        data.dim() == 4 and data.shape[-1] == 3: " (channels last: permute(0, 3, 1, 2) turns them)",
-        data.dim() == 3 or (data.dim() == 4 and 1 in (data.shape[1], data.shape[-1])): " (grey images: repeat the "
-        "channel three times)",
-        data.dim() == 4 and 4 in (data.shape[1], data.shape[-1]): " (with transparency: keep red, green and blue)",
-    }
-    return looks.get(True, "")
+    ends = (data.shape[1], data.shape[-1]) if data.dim() == 4 else ()
+    if 3 in ends[1:]:
+        return " (channels last: permute(0, 3, 1, 2) turns them)"
+    if data.dim() == 3 or 1 in ends:
+        return " (grey images: repeat the channel three times)"
+    return " (with transparency: keep red, green and blue)" if 4 in ends else ""
 
 
 def _whole(values: Tensor, name: str, lowest: int, classes: int, place: str) -> Tensor:

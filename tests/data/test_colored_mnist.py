@@ -155,6 +155,48 @@ def test_half_a_cache_is_made_anew(tmp_path, small_mnist):
     assert cached[1].is_file()
 
 
+def put_raw(data_dir, content=b"digits"):
+    raw = data_dir / "MNIST" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    for stem in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{stem}-ubyte").write_bytes(content)
+    return raw
+
+
+def test_a_cache_is_taken_for_the_digits_that_it_was_made_of_only(tmp_path, small_mnist, monkeypatch):
+    raw = put_raw(tmp_path)
+    first = build(tmp_path)
+    monkeypatch.setattr(colored_mnist, "read_mnist", lambda *arguments: (digits_of(30, 5), digits_of(10, 6)))
+    assert torch.equal(build(tmp_path).train.images, first.train.images), "the same files: not made again"
+    put_raw(tmp_path, b"others")
+    other = build(tmp_path)
+    assert not torch.equal(other.train.images, first.train.images)
+    assert torch.equal(build(tmp_path).train.images, other.train.images)
+    for file in raw.iterdir():
+        file.unlink()
+    assert torch.equal(build(tmp_path).train.images, other.train.images), "alone it is what there is"
+
+
+def test_the_test_split_of_another_cache_is_not_taken(tmp_path, small_mnist, caplog):
+    put_raw(tmp_path)
+    build(tmp_path)
+    put_raw(tmp_path, b"others")
+    build(tmp_path, 0.02)  # replaces the test split that both ratios share
+    put_raw(tmp_path)
+    build(tmp_path)
+    assert "was not made together with" in caplog.text
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_damaged_cache_is_made_anew(tmp_path, small_mnist, caplog, which):
+    first = build(tmp_path)
+    file = pt_files(tmp_path / "colored_mnist" / "generated", "colored_mnist", 0.01)[which]
+    file.write_bytes(file.read_bytes()[:200])
+    assert torch.equal(build(tmp_path).train.images, first.train.images)
+    assert "It is generated again." in caplog.text
+    assert load_tensors(file)
+
+
 def test_nothing_there_and_offline_names_the_places_and_the_way_out(tmp_path, no_mnist):
     with pytest.raises(RunError) as error:
         build(tmp_path, 0.02)

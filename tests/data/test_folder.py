@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import train_mix
+from data import prepare
 from data.folder import Options
 from data.load import DataSettings, load_dataset
 from data.registry import datasets
@@ -243,6 +244,221 @@ def test_a_missing_csv_and_a_ratio_are_refused(tree):
         build(tree, tree / "gone.csv")
     with pytest.raises(UsageError, match=r"--bratio 0.1: your images have the bias that they have"):
         build(tree, bratio=0.1)
+
+
+def split_rows(rows):
+    return "file,split\n" + "".join(f"train/{name},{split}\n" for name, split in rows)
+
+
+def test_one_row_of_a_split_does_not_turn_off_the_holding_out(tree):
+    remove(tree / "valid")
+    remove(tree / "test")
+    source = build(tree, table(tree, split_rows([("cat/00.png", "test"), ("dog/00.png", "valid")])))
+    assert [len(getattr(source, name).labels) for name in SPLITS] == [41, 6, 13]
+    assert "train/cat/00.png" in source.test.files
+    assert "train/dog/00.png" in source.valid.files
+    assert "test: a stratified fifth of the training images" in source.origin
+    assert "true labels, besides the 1 that the annotations name" in source.origin
+    assert "validation: a stratified tenth of the training images, besides the 1" in source.origin
+
+
+def test_a_split_that_the_csv_gives_enough_images_is_taken_as_it_is(tree):
+    remove(tree / "valid")
+    remove(tree / "test")
+    rows = [(f"{name}/{i:02}.png", "test") for name in ("cat", "dog") for i in range(6)]
+    rows += [(f"{name}/{i:02}.png", "val") for name in ("cat", "dog") for i in range(6, 10)]
+    source = build(tree, table(tree, split_rows(rows)))
+    assert [len(getattr(source, name).labels) for name in SPLITS] == [40, 8, 12]
+    assert "stratified" not in source.origin
+
+
+def test_images_that_the_csv_wants_trained_on_are_not_held_out(tree):
+    remove(tree / "valid")
+    remove(tree / "test")
+    rows = [("cat/00.png", "test"), ("cat/01.png", "valid")]
+    rows += [(f"cat/{i:02}.png", "train") for i in range(2, 40)] + [(f"dog/{i:02}.png", "train") for i in range(20)]
+    source = build(tree, table(tree, split_rows(rows)))
+    assert [len(getattr(source, name).labels) for name in SPLITS] == [58, 1, 1]
+    with pytest.raises(RunError, match="none is left for the valid split"):
+        build(tree, table(tree, split_rows([row for row in rows if row[1] != "valid"])))
+
+
+@pytest.mark.parametrize("name", ["val", "validation"])
+def test_other_names_of_the_validation_folder(tree, name):
+    wanted = build(tree)
+    (tree / "valid").rename(tree / name)
+    source = build(tree)
+    assert torch.equal(source.valid.images, wanted.valid.images)
+    assert source.valid.files[0] == f"{name}/cat/00.png"
+    assert "stratified" not in source.origin
+    assert source.left_out == ()
+    (tree / "valid").mkdir()
+    with pytest.raises(RunError, match=f"holds valid and {name}, which mean the same split. Keep one"):
+        build(tree)
+
+
+def test_folders_that_are_no_split_are_named(tree):
+    draw(tree / "extra/cat/x.png")
+    (tree / "Validation").mkdir()
+    (tree / ".cache").mkdir()
+    assert build(tree).left_out == ("folders that are no split: Validation, extra",)
+
+
+def test_what_is_hidden_or_of_another_format_is_left_out_and_counted(tree):
+    wanted = build(tree)
+    for name in ("train/cat/.ipynb_checkpoints/x.png", "train/.ipynb_checkpoints/x.png", "valid/__MACOSX/cat/x.png"):
+        draw(tree / name)
+    (tree / "test/Thumbs.db").write_bytes(b"")
+    for name in ("train/cat/a.heic", "train/dog/b.heic", "test/dog/c.TXT"):
+        (tree / name).write_bytes(b"")
+    source = build(tree)
+    assert source.class_names == ("cat", "dog")
+    for name in SPLITS:
+        assert torch.equal(getattr(source, name).images, getattr(wanted, name).images)
+    hidden, others = source.left_out
+    assert hidden == "4 hidden files or folders"
+    assert others.startswith("3 files that are not .png")
+    assert others.endswith("(.heic 2, .txt 1)")
+
+
+def test_damaged_images_are_left_out_where_that_is_wanted(tree):
+    wanted = build(tree)
+    for name in ("train/cat/03.png", "test/dog/05.png"):
+        (tree / name).write_bytes(b"")
+    with pytest.raises(RunError, match=r"cannot read 2 images: .*cat/03\.png: the file is empty; .*dog/05\.png"):
+        build(tree)
+    source = datasets["folder"].build(tree, None, Options(skip_damaged=True))
+    assert source.train.files == tuple(name for name in wanted.train.files if name != "train/cat/03.png")
+    assert torch.equal(source.train.images[3], wanted.train.images[4])
+    assert len(source.test.labels) == 11
+    assert source.left_out == ("2 images that cannot be read",)
+
+
+def test_a_class_that_damage_empties_is_an_error(tree):
+    for path in (tree / "train/dog").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(RunError, match=r"none of the images of .*train/dog that are to be trained on can be read"):
+        datasets["folder"].build(tree, None, Options(skip_damaged=True))
+
+
+TWINS = [("a", "A"), ("Straße", "STRASSE"), ("caf\u00e9", "cafe\u0301"), ("x", " x"), ("two words", "two  words")]
+
+
+@pytest.mark.parametrize("names", TWINS)
+def test_class_folders_that_look_alike_are_named(tree, caplog, names):
+    for name in names:
+        for i in range(5):
+            draw(tree / "train" / name / f"{i}.png")
+    if len(list((tree / "train").iterdir())) < 4:
+        pytest.skip("this disk takes the two names for one")
+    source = build(tree)
+    assert set(names) < set(source.class_names)
+    (warning,) = [record.getMessage() for record in caplog.records if "look alike" in record.getMessage()]
+    assert all(repr(name) in warning for name in names)
+
+
+def test_images_of_several_sizes_are_squashed_unless_a_size_is_given(tree):
+    draw(tree / "train/cat/x.png", size=(7, 4))
+    source = build(tree)
+    assert source.train.images.shape == (61, 3, 96, 96)
+    assert "images squashed to 96x96 pixels (--image_size)" in source.origin
+    with Image.open(tree / "train/cat/x.png") as image:
+        wanted = np.asarray(image.resize((96, 96), Image.Resampling.BILINEAR))
+    assert np.array_equal(source.train.images[40].permute(1, 2, 0).numpy(), wanted)
+    assert "squashed" not in build(tree, image_size=8).origin
+
+
+def test_a_size_beyond_reason_is_refused_before_anything_is_read(tmp_path, capsys):
+    for dataset in ("folder", "bar", "bffhq"):
+        arguments = ["--dataset", dataset, "--data_dir", str(tmp_path / "nowhere"), "--image_size", "1000000"]
+        assert train_mix.main(arguments) == 2
+        assert "1000000 is not a whole number at least 0 and at most 4096" in capsys.readouterr().err
+
+
+SPELLINGS = {
+    "semicolons": "file;true_label;split\ntrain/cat/02.png;dog;test\n",
+    "tabs": "file\ttrue_label\tsplit\ntrain/cat/02.png\tdog\ttest\n",
+    "Excel's": "\ufefffile;true_label;split\r\ntrain/cat/02.png;dog;test\r\n;;\r\n",
+    "quoted": '"file","true_label","split"\n"train/cat/02.png","dog","test"\n',
+    "backslashes": "file,true_label,split\ntrain\\cat\\02.png,dog,test\n",
+    "blanks and capitals": "File, True_Label ,SPLIT\n train/cat/02.png , dog, Test\n",
+    "a dot in front": "file,true_label,split\n./train/cat/02.png,dog,test\n",
+    "an empty line": "file,true_label,split\n\ntrain/cat/02.png,dog,test\n\n",
+    "carriage returns": "file,true_label,split\rtrain/cat/02.png,dog,test\r",
+}
+
+
+@pytest.mark.parametrize("case", SPELLINGS)
+def test_tables_as_other_programs_write_them(tree, case):
+    path = tree / "labels.csv"
+    path.write_bytes(SPELLINGS[case].encode())
+    source = build(tree, path)
+    assert [len(getattr(source, name).labels) for name in SPLITS] == [59, 8, 13]
+    at = source.test.files.index("train/cat/02.png")
+    assert (source.test.labels[at], source.test.truth[at]) == (0, 1)
+
+
+def test_names_are_found_in_either_form_of_unicode_and_as_bytes(tree):
+    composed, raw = "train/cat/caf\u00e9.png", os.fsdecode(b"train/cat/caf\xe9.png")
+    draw(tree / "plain.png")
+    for name in (composed, raw):
+        os.link(tree / "plain.png", tree / name)
+    path = tree / "labels.csv"
+    path.write_bytes("file,true_label\ntrain/cat/cafe\u0301.png,dog\n".encode() + b"train/cat/caf\xe9.png,dog\n")
+    source = build(tree, path)
+    known = [name for name, true in zip(source.train.files, source.train.truth.tolist(), strict=True) if true == 1]
+    assert sorted(known) == sorted([composed, raw])
+
+
+def test_a_table_in_utf16_says_what_is_wanted(tree):
+    path = tree / "labels.csv"
+    for content in ("file\ntrain/cat/00.png\n".encode("utf-16"), b"PK\x03\x04\0\0\0"):
+        path.write_bytes(content)
+        with pytest.raises(
+            RunError, match=r"labels\.csv: it is UTF-16 or no text\. Save it as CSV in UTF-8 \(in Excel"
+        ):
+            build(tree, path)
+
+
+def test_a_table_that_empties_a_class_is_an_error_as_an_empty_folder_is(tree):
+    rows = [(f"dog/{i:02}.png", "test" if i % 2 else "valid") for i in range(20)]
+    with pytest.raises(RunError, match=r"the annotations leave no image of .*train/dog to train on"):
+        build(tree, table(tree, split_rows(rows)))
+
+
+def test_bias_labels_without_true_labels_give_a_hint(tree, caplog):
+    build(tree, table(tree, "file,bias_label\ntrain/cat/00.png,dog\ntrain/cat/01.png,cat\n"))
+    assert "bias labels of 2 training images and true labels of none" in caplog.text
+    assert "A column true_label tells them" in caplog.text
+    caplog.clear()
+    build(tree, table(tree, "file,bias_label,true_label\ntrain/cat/00.png,dog,cat\ntrain/cat/01.png,cat,\n"))
+    build(tree, table(tree, "file,true_label\ntrain/cat/00.png,dog\n"))
+    assert caplog.text == ""
+
+
+def test_a_prepared_set_is_taken_for_the_images_that_it_was_made_of_only(tree, caplog):
+    wanted = build(tree)
+    arguments = ["--dataset", "folder", "--data_dir", str(tree), "--workers", "1"]
+    assert prepare.main(arguments) == 0
+    assert (tree / "folder/folder.pt").is_file()
+    source = build(tree)
+    assert source.left_out == ()
+    for name in SPLITS:
+        assert torch.equal(getattr(source, name).images, getattr(wanted, name).images)
+        assert torch.equal(getattr(source, name).truth, getattr(wanted, name).truth)
+    draw(tree / "train/cat/00.png", size=(4, 6))
+    with pytest.raises(
+        RunError, match=r"folder\.pt was not made of the images that are in .* now\. Remove it, or prep"
+    ):
+        build(tree)
+    (tree / "train").rename(tree / "elsewhere")
+    assert torch.equal(build(tree).train.images, wanted.train.images), "alone it is what there is"
+
+
+def test_folders_without_train_are_named(tree):
+    (tree / "train").rename(tree / "Train")
+    with pytest.raises(RunError, match=r"train is missing: .*Folders that are there: Train, test, valid"):
+        build(tree)
 
 
 @pytest.mark.filterwarnings("error")

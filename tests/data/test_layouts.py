@@ -100,6 +100,37 @@ WRONG_PARTS = {
         r"data is \[7, 3, 5, 4\], labels \[6\], bias labels \[6\]",
     ),
     "too few bias labels": ({"b_label": torch.zeros(5).long()}, r"labels \[6\], bias labels \[5\]"),
+    "channels last": (
+        {"data": part()["data"].permute(0, 2, 3, 1)},
+        r"data is \[6, 5, 4, 3\] \(channels last: permute\(0, 3, 1, 2\) turns them\); wanted \[N, 3, H, W\]",
+    ),
+    "grey": ({"data": part()["data"][:, :1]}, r"data is \[6, 1, 5, 4\] \(grey images.*wanted \[N, 3, H, W\]"),
+    "grey, last": ({"data": part()["data"][:, 0, :, :, None]}, r"data is \[6, 5, 4, 1\] \(grey.*wanted \[N, 3, H, W\]"),
+    "with transparency": (
+        {"data": torch.zeros(6, 4, 5, 7, dtype=torch.uint8)},
+        r"data is \[6, 4, 5, 7\] \(with transparency.*wanted \[N, 3, H, W\]",
+    ),
+    "two channels": ({"data": torch.zeros(6, 2, 5, 7)}, r"data is \[6, 2, 5, 7\]; wanted \[N, 3, H, W\]"),
+    "rows of pixels": ({"data": torch.zeros(6, 3072)}, r"data is \[6, 3072\]; wanted \[N, 3, H, W\]"),
+    "video": ({"data": torch.zeros(6, 2, 3, 5, 5)}, r"data is \[6, 2, 3, 5, 5\]; wanted"),
+    "no pixels": ({"data": torch.zeros(6, 3, 0, 5)}, r"data is \[6, 3, 0, 5\]; wanted"),
+    "a number": ({"data": torch.tensor(1.0)}, r"data is \[\]; wanted"),
+    "whole numbers": ({"data": part()["data"].long()}, r"data is int64; wanted uint8, or floats in \[0, 1\]"),
+    "complex": ({"data": part()["data"].to(torch.complex64)}, "data is complex64; wanted uint8"),
+    "bool images": ({"data": part()["data"] > 99}, "data is bool; wanted uint8"),
+    "cut labels": (
+        {"label": part()["label"] + 0.5},
+        r"labels hold .*\.5 \(at position 0; 6 of 6 are no classes\); wanted",
+    ),
+    "a label of NaN": ({"label": torch.tensor([0, 1, torch.nan, 3, 4, 5])}, r"labels hold nan \(at position 2; 1 of 6"),
+    "an infinite label": ({"label": torch.full((6,), torch.inf)}, "labels hold inf .*wanted whole numbers from 0 to 9"),
+    "huge labels": ({"label": torch.tensor([0, 1, 2, 3, 4, 1e30])}, r"labels hold 1e\+30 \(at position 5"),
+    "a label too high": ({"label": torch.tensor([0, 1, 2, 3, 4, 10])}, "labels hold 10 .*from 0 to 9, for 10 classes"),
+    "a negative label": ({"label": torch.tensor([0, 1, 2, 3, 4, -1])}, "labels hold -1 .*wanted whole numbers from 0"),
+    "a negative bias label": ({"b_label": torch.tensor([0, 1, 2, 3, 4, -2])}, "bias labels hold -2 .*numbers from -1"),
+    "a true label too high": ({"true_label": torch.tensor([0, 1, 2, 3, 4, 99])}, "true labels hold 99 "),
+    "complex labels": ({"label": torch.zeros(6, dtype=torch.complex64)}, "labels are complex64; wanted whole numbers"),
+    "too few true labels": ({"true_label": torch.zeros(5).long()}, r"true labels \[5\]; wanted"),
     "no channels": ({"data": part()["data"][:, 0]}, r"data is \[6, 5, 4\].*wanted \[N, 3, H, W\]"),
     "labels as a table": ({"label": torch.zeros(6, 10)}, "wanted"),
     "bias labels as a table": ({"b_label": torch.zeros(6, 2)}, "wanted"),
@@ -117,6 +148,43 @@ def test_a_part_that_cannot_be_meant_is_refused(read, case):
     with pytest.raises(RunError, match=message) as error:
         read(**changed)
     assert "toy_bias_0.01.pt" in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.int8, torch.uint16, torch.uint64, torch.float16])
+def test_whole_labels_of_any_type_are_taken(read, dtype):
+    labels = torch.tensor([0, 1, 1, 0, 1, 0])
+    assert read(label=labels.to(dtype)).train.labels.tolist() == labels.tolist()
+
+
+def test_parameters_are_tensors_too(read):
+    images = torch.nn.Parameter(part()["data"] / 255)
+    assert torch.equal(read(data=images).train.images, part()["data"])
+
+
+def test_splits_of_several_sizes_name_the_files(files):
+    torch.save({"train": part(), "valid": part()}, files[0])
+    torch.save({**part(), "data": torch.zeros(6, 3, 5, 5)}, files[1])
+    with pytest.raises(RunError, match=r"toy_test\.pt, test: images are \[3, 5, 5\], those to train on .* \[3, 5, 4\]"):
+        read_pt(*files, CLASSES)
+
+
+@pytest.mark.parametrize("names", ["ab", 3, [1, 2], ["one"], [], {"a": 1}])
+def test_class_names_that_are_none_are_refused(files, names):
+    torch.save({"train": part(), "valid": part(), "class_names": names}, files[0])
+    torch.save(part(), files[1])
+    with pytest.raises(RunError, match="wanted a list of two or more names"):
+        read_pt(*files, None)
+
+
+def test_nobody_is_told_to_load_a_file_unsafely(files):
+    for content in (pickle.dumps(Malice("x")), b"PK\x03\x04", b"", b"text"):
+        files[0].write_bytes(content)
+        torch.save(part(), files[1])
+        with pytest.raises(RunError) as error:
+            read_pt(*files, CLASSES)
+        assert "weights_only" not in str(error.value)
+        assert "likely" not in str(error.value)
+        assert "\n" not in str(error.value)
 
 
 WRONG_FILES = {
@@ -282,6 +350,23 @@ def test_a_name_without_labels_is_named(tree, name):
         read_tree(tree)
 
 
+BEYOND = ["a_10_3", "a_3_10", f"a_{'9' * 9}_0", "a_0_123456789"]
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_a_label_beyond_the_classes_is_named(tree, name):
+    draw(tree / f"1pct/conflict/{name}.png")
+    with pytest.raises(RunError, match=rf"{name}\.png: the name says label .*; there are 0 to 9"):
+        read_tree(tree)
+
+
+@pytest.mark.parametrize("name", [f"a_{10**30}_0", f"a_0_{10**30}", "a_-1_0", "a_0_-1", "a_²_0", "a_٣_٣", "a_1_ 1"])
+def test_numbers_that_are_no_labels_are_named(tree, name):
+    draw(tree / f"1pct/align/{name}.png")
+    with pytest.raises(RunError, match=r"the name must end in _<label>_<bias label>"):
+        read_tree(tree)
+
+
 CONTRADICTIONS = {
     "1pct/align/3/x_2_2.png": "the folder says class 3, the name says 2",
     "1pct/valid/3/x_2_2.png": "the folder says class 3, the name says 2",
@@ -364,6 +449,15 @@ def test_pixels_of_more_than_8_bits_are_refused_and_not_clipped(tree):
     Image.fromarray(np.full((4, 6), 40_000, np.uint16)).save(tree / "1pct/align/2/b_2_2.png")
     with pytest.raises(RunError, match=r"b_2_2\.png: a pixel has more than 8 bits.*convert the image"):
         read_tree(tree)
+
+
+def test_hidden_folders_are_left_out_and_other_files_counted(tree):
+    draw(tree / "1pct/align/0/.ipynb_checkpoints/x_0_0.png")
+    (tree / "test/notes.txt").write_text("x")
+    source = read_tree(tree)
+    assert len(source.train.labels) == 3
+    assert source.left_out[0] == "1 hidden files or folders"
+    assert source.left_out[1].endswith("(.txt 1)")
 
 
 def test_hidden_files_are_no_images(tree):

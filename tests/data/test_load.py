@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from data.load import DataSettings, load_dataset
+from data.load import DataSettings, described, load_dataset
 from data.noise import STYLES, TYPES, noisy_labels
 from data.registry import Defaults, Recipe, datasets
 from data.split import Clean, Source
@@ -127,3 +127,55 @@ def test_noise_is_added_to_given_labels_and_the_truth_is_kept_apart(load):
     assert torch.equal(dataset.train.labels, SOURCE.train.labels)
     assert torch.equal(dataset.annotations["train"].true_labels, true)
     assert dataset.summary()["train"]["effective_nratio"] == 1
+
+
+def test_a_paragraph_tells_what_was_read_and_left_out(load, caplog):
+    caplog.set_level("INFO")
+    load(replace(SOURCE, left_out=("3 hidden files or folders", "2 images that cannot be read")))
+    (line,) = [message for message in caplog.messages if message.startswith("read ")]
+    assert line.startswith("read 1701 images of 10 classes: train 500 (a 50, b 50,")
+    assert "; valid 200 (a 20, " in line
+    assert "; test 1001 (a 101, b 100," in line
+    assert line.endswith("Left out: 3 hidden files or folders; 2 images that cannot be read.")
+    caplog.clear()
+    load()
+    assert "Left out: nothing." in caplog.text
+
+
+def test_of_many_classes_the_smallest_and_the_largest_are_told():
+    names = tuple(f"c{i}" for i in range(30))
+    clean = clean_of(300, 0, 30).subset(torch.arange(1, 300))
+    clean = replace(clean, labels=torch.where(clean.labels == 7, 9, clean.labels))
+    text = described(Source(clean, clean, clean, names, "by hand"))
+    assert "train 299 (from c7 0 to c9 20)" in text
+
+
+def some(counts):
+    """A split with so many images of each class."""
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    return Clean(torch.zeros(len(labels), 3, 2, 2, dtype=torch.uint8), labels, torch.full_like(labels, -1))
+
+
+SMALL = {
+    "nothing": ([5, 5, 5], [2, 2, 2], [2, 2, 2], []),
+    "a class with one image": ([5, 1, 1], [2, 2, 2], [2, 2, 2], ["classes with a single training image: b, c"]),
+    "a class without images": ([5, 5, 0], [2, 2, 2], [2, 2, 2], ["classes with no training image: c"]),
+    "two validation images": ([5, 5, 5], [1, 1, 0], [2, 2, 2], ["the valid split has 2 images; the best epoch is"]),
+    "one test image": (
+        [5, 5, 5], [2, 2, 2], [1, 0, 0], ["the test split has 1 image; its", "classes without test images: b, c"]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SMALL)
+def test_what_is_too_small_is_said_and_trained_on(load, caplog, case):
+    *splits, wanted = SMALL[case]
+    load(Source(*map(some, splits), ("a", "b", "c"), "by hand"), nratio=0.0)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    for message, start in zip(warnings, wanted, strict=True):
+        assert message.startswith(f"toy: {start}")
+
+
+def test_a_single_training_image_is_refused(load):
+    with pytest.raises(RunError, match="toy: a single training image is left; a network needs at least two"):
+        load(Source(some([1, 0]), some([5, 5]), some([5, 5]), ("a", "b"), "by hand"), nratio=0.0)

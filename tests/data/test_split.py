@@ -77,8 +77,8 @@ def test_the_summary_counts():
 
 def test_the_summary_leaves_unknown_samples_out():
     train = dataset_of([0, 1, 2, -1], [0, 2, -1, 1], [0, 1, 0, 1]).summary()["train"]
-    assert train["effective_bratio"] == 0.5
-    assert train["effective_nratio"] == pytest.approx(1 / 3)
+    assert (train["effective_bratio"], train["bratio_known"]) == (0.5, 2)
+    assert (train["effective_nratio"], train["nratio_known"]) == (pytest.approx(1 / 3), 3)
     assert list(train["groups"].values()) == [1, 1, 0, 0, 2]
     assert list(train["groups"])[-1] == "unknown"
     unknown = dataset_of([0, 1], [-1, -1], [0, 1]).summary()["train"]
