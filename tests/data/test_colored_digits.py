@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.datasets
 import torch
 from sklearn.datasets import load_digits
 
@@ -36,7 +37,7 @@ def drawn_from(monkeypatch):
         calls.append((rows[:, 0] // 1000).astype(int))
         return moved(digits[calls[-1]], generator)
 
-    monkeypatch.setattr(colored_digits, "load_digits", lambda return_X_y: (numbered, labels))
+    monkeypatch.setattr(sklearn.datasets, "load_digits", lambda return_X_y: (numbered, labels))
     monkeypatch.setattr(colored_digits, "moved", record)
     source = build()
     assert len(calls) == 3
