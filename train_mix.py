@@ -78,12 +78,11 @@ def train(config: RunConfig) -> dict:
     for stage in config.stages:
         print(f"  {stage.method}: {assignments(asdict(stage.hparams) | asdict(stage.settings))}")
     result = run(config)
+    memory = result["peak_memory_bytes"]
+    peak = "" if memory is None else f", {memory / 1e6:.0f} MB"
     for stage in result["stages"][:-1]:
         print(f"\nshare of each group in %, and how many images its draws are worth\n{mass_table(stage)}")
-    print(
-        f"\n{result_table(result)}\n"
-        f"{result['seconds']:.0f} s, {result['peak_memory_bytes'] / 1e6:.0f} MB; {config.folder}"
-    )
+    print(f"\n{result_table(result)}\n{result['seconds']:.0f} s{peak}; {config.folder}")
     if result["referee_seconds"]:
         print(
             f"and {result['referee_seconds']:.0f} s once for the referee that names the best epoch; "

@@ -16,16 +16,16 @@ class SplitSummary(TypedDict):
     """See `data.split.Dataset.summary`."""
 
     size: Count
-    effective_nratio: Share | None
-    effective_bratio: Share | None
-    groups: dict[str, Count]
-    fingerprint: str
+    effective_nratio: NotRequired[Share | None]
+    effective_bratio: NotRequired[Share | None]
+    groups: NotRequired[dict[str, Count]]
+    fingerprint: NotRequired[str]
     contents: NotRequired[dict[str, str]]
 
 
 class DataSummary(TypedDict):
-    origin: str
-    num_classes: Count
+    origin: NotRequired[str]
+    num_classes: NotRequired[Count]
     classes: NotRequired[list[str]]
     train: SplitSummary
     valid: SplitSummary
@@ -44,10 +44,18 @@ class Config(TypedDict):
     environments_before: NotRequired[list[dict[str, Any]]]
 
 
+class Noted(TypedDict, total=False):
+    """What tables take from `config.json`, also from one of an earlier version."""
+
+    arguments: dict[str, Any]
+    data: DataSummary
+    environment: dict[str, Any]
+
+
 class Accuracies(TypedDict):
     """Of one epoch, as far as they are known; there are more keys, one for each criterion."""
 
-    epoch: Count
+    epoch: NotRequired[Count]
     valid_accuracy: Share | None
     valid_loss: NotRequired[float | None]
     test_accuracy: Share | None
@@ -69,9 +77,11 @@ class StageSummary(TypedDict):
 
 
 class PresetNote(TypedDict):
-    method: str
-    file: str
-    criterion: str
+    """Where hyper-parameters of a stage came from that no flag gave."""
+
+    method: NotRequired[str]
+    file: NotRequired[str]
+    criterion: NotRequired[str]
     oracle: bool
 
 
@@ -84,7 +94,7 @@ class Result(TypedDict):
     best: Accuracies
     best_by: str
     data: NotRequired[DataSummary]
-    stages: list[StageSummary]
+    stages: Annotated[list[StageSummary], Bounds(1, 3)]
     presets: list[PresetNote]
     seconds: NotRequired[Positive]
     referee_seconds: NotRequired[Positive]

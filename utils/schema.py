@@ -32,7 +32,7 @@ NOUNS = {
 
 
 class Bounds(NamedTuple):
-    """The lowest and the highest number allowed."""
+    """The lowest and the highest number allowed, or length of a list."""
 
     low: float
     high: float
@@ -88,8 +88,10 @@ def _check(value: Any, shape: Any, where: str) -> None:
     if kind is Annotated:
         _check(value, parts[0], where)
         for bounds in parts[1:]:
-            if isinstance(value, int | float) and not bounds.low <= value <= bounds.high:
-                raise Mismatch(f"{_place(where)} {value:g} is not between {bounds.low:g} and {bounds.high:g}")
+            size = len(value) if isinstance(value, list) else value
+            if isinstance(size, int | float) and not bounds.low <= size <= bounds.high:
+                what = "its length " if isinstance(value, list) else ""
+                raise Mismatch(f"{_place(where)} {what}{size:g} is not between {bounds.low:g} and {bounds.high:g}")
     elif kind in (Union, types.UnionType):
         _check_union(value, parts, where)
     elif kind is Literal:

@@ -41,7 +41,6 @@ from utils.report.sources import (
     in_one_table,
     judged,
     naming,
-    read_epochs,
     samples_of,
     searches,
     selections,
@@ -52,6 +51,7 @@ from utils.results.collector import nothing_found
 from utils.results.comparisons import Cell, Estimate, estimate, notes_on, results, settings_title, with_best
 from utils.results.groups import DataGroup, Row, by_data, one_per_seed, rows_of, unfinished
 from utils.results.runs import Run, find_runs
+from utils.run_files import read_metrics
 
 MARKER = ".made-by-utils.report"
 """The file that tells a report, which may be replaced, from a folder that may not."""
@@ -198,7 +198,7 @@ class Report:
             else None,
         }
         runs = [*done, *(run for run in row.runs if run.result is None)]
-        curves = {run.folder: self.readable([], run.folder, read_epochs, run.folder / "metrics.jsonl") for run in runs}
+        curves = {run.folder: self.readable([], run.folder, read_metrics, run.folder / "metrics.jsonl") for run in runs}
         samples = [self.readable(None, run.folder, samples_of, run.folder) for run in runs]
         environment: dict[str, Counter[str]] = {}
         for run in runs:

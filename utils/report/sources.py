@@ -21,7 +21,8 @@ from utils.metrics import GROUPS, is_oracle, larger_is_better, record_key
 from utils.report.figures import SCORES
 from utils.results.comparisons import Cell, Estimate
 from utils.results.groups import DataGroup, one_per_seed, rows_of
-from utils.results.runs import CONFIG, RATIOS_FOLDER, RESULT, Run, is_number, is_text, misfit, read_checked
+from utils.results.runs import RATIOS_FOLDER, Run, read_checked
+from utils.run_files import Noted, Result
 
 TO_FIND = {
     "conflicting": ("Finding conflicting among clean samples", GROUPS[:2], GROUPS[1::2]),
@@ -35,9 +36,6 @@ SUSPECTS = 20
 VALUELESS = {"clean_valid", "sync_bn"}
 """Arguments whose flags take no value."""
 
-EPOCH = {"stage": is_number, "method": is_text, "epoch": lambda value: is_number(value) and 0 < value < 1e6}
-"""What curves need of a line of `metrics.jsonl`."""
-
 
 @contextlib.contextmanager
 def naming(place: Path) -> Iterator[None]:
@@ -47,17 +45,6 @@ def naming(place: Path) -> Iterator[None]:
     except (LookupError, TypeError, ValueError, AttributeError, EOFError, csv.Error, zipfile.BadZipFile) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise RunError(f"{place} is damaged or not of a run ({reason}). Move it out of the log folder.") from error
-
-
-def read_epochs(path: Path) -> list[dict[str, Any]]:
-    """The lines of `metrics.jsonl`; none if there is no such file."""
-    if not path.exists():
-        return []
-    with naming(path):
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        if wrong := misfit(lines, [EPOCH]):
-            raise ValueError(wrong)
-        return lines
 
 
 def samples_of(folder: Path) -> Samples | None:
@@ -177,7 +164,7 @@ def _trials_of(home: Path) -> list[Sweep]:
     dataset, alg, ratios, name = _place_of(home)
     runs = []
     for path in sorted(home.glob("*/result.json")):
-        result, config = read_checked(path, RESULT), read_checked(path.with_name("config.json"), CONFIG)
+        result, config = read_checked(path, Result), read_checked(path.with_name("config.json"), Noted)
         runs.append(Run(path.parent, dataset, alg, ratios, 0, path.parent.name, result, config or {}))
     return compared(name, "trial", "", runs)
 
@@ -216,7 +203,7 @@ def compared(title: str, noun: str, remark: str, runs: list[Run]) -> list[Sweep]
         }
         end = (run.result or {})["end"]
         value, details = end.get(record_key(best_by)), {"test_accuracy": end["test_accuracy"]}
-        status: Status = "finished" if is_number(value) else "failed"
+        status: Status = "finished" if isinstance(value, int | float) else "failed"
         trials.append(Trial(number, values, status, run.folder.name, [value] if status == "finished" else [], details))
     place, maximise = (done[0].dataset, done[0].ratios, done[0].alg), larger_is_better(best_by)
     sweep = Sweep(title, noun, False, place, best_by, maximise, trials, remark)

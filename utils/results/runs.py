@@ -1,78 +1,18 @@
 """The runs below a folder: where they are, what they were told, and what came of them."""
 
-import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from utils.errors import RunError
 from utils.files import read_json
-from utils.results.tables import ACCURACIES, chosen_on_test_data
+from utils.results.tables import chosen_on_test_data
+from utils.run_files import Noted, Result
 
 SEED_FOLDER = re.compile(r"(\d{1,20})(?:_(.+))?", re.DOTALL)
 RATIO = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 RATIOS_FOLDER = re.compile(f"{RATIO}_(?:{RATIO}|given)")
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _accuracy(value: Any) -> bool:
-    return value is None or (is_number(value) and 0 <= value <= 1)
-
-
-def is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _kind(kind: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, kind)
-
-
-def _optional(shape: Any) -> Callable[[Any], bool]:
-    return lambda value: value is ... or misfit(value, shape) is None
-
-
-_SCORES = {**dict.fromkeys(ACCURACIES, _accuracy), "epoch": _optional(is_number)}
-_RATIO = _optional(_accuracy)
-_SPLIT = {"size": is_number, "effective_nratio": _RATIO, "effective_bratio": _RATIO, "contents": _optional({})}
-_DATA = dict.fromkeys(("train", "valid", "test"), _SPLIT)
-RESULT = {
-    "end": _SCORES,
-    "best": _SCORES,
-    "best_by": is_text,
-    "presets": [{"oracle": _kind(bool)}],
-    "stages": [{"method": is_text, "hparams": _kind(dict), "settings": _kind(dict), "seconds": is_number}],
-    "peak_memory_bytes": is_number,
-    "seconds": _optional(is_number),
-    "data": _optional(_DATA),
-}
-"""What a table takes from `result.json`."""
-
-CONFIG = {"arguments": _optional({}), "data": _optional(_DATA), "environment": _optional({})}
-"""What it takes from `config.json`."""
-
-
-def misfit(value: Any, shape: Any, place: str = "its content") -> str | None:
-    """Says where `value`, as JSON gives it, is not of `shape`; None if it is.
-
-    A shape is an object of shapes for some of its keys, a list of one shape for all its items, or a condition on a
-    value, which is `...` where the key is missing.
-    """
-    if isinstance(shape, dict):
-        if not isinstance(value, dict):
-            return f"{place} is no object"
-        parts = (misfit(value.get(key, ...), part, key) for key, part in shape.items())
-    elif isinstance(shape, list):
-        if not isinstance(value, list):
-            return f"{place} is no list"
-        parts = (misfit(item, shape[0], f"item {number} of {place}") for number, item in enumerate(value))
-    else:
-        return None if shape(value) else f"{place} is {'missing' if value is ... else 'not what a run writes'}"
-    return next(filter(None, parts), None)
 
 
 @dataclass(frozen=True)
@@ -147,7 +87,7 @@ def find_runs(folder: Path) -> Found:
             continue
         dataset, alg, ratios = place.parts[-4:-1]
         try:
-            result, config = read_checked(place / "result.json", RESULT), read_checked(place / "config.json", CONFIG)
+            result, config = read_checked(place / "result.json", Result), read_checked(place / "config.json", Noted)
         except RunError as error:
             found.damaged.append(str(error))
             continue
@@ -155,11 +95,6 @@ def find_runs(folder: Path) -> Found:
     return found
 
 
-def read_checked(path: Path, shape: dict[str, Any]) -> dict[str, Any] | None:
+def read_checked(path: Path, shape: Any) -> Any:
     """The content of a JSON file of `shape`, None if there is no such file."""
-    if not path.exists():
-        return None
-    content = read_json(path)
-    if wrong := misfit(content, shape) or (not content.get("stages", True) and "it has no stages"):
-        raise RunError(f"cannot read {path}: {wrong}. Remove the file or choose another --run_name.")
-    return content
+    return read_json(path, shape) if path.exists() else None
