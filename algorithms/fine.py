@@ -25,7 +25,7 @@ from torch import Tensor
 
 from algorithms.base import Batch, Method, hparam, method
 from algorithms.parts.alignment import aligned_probability, alignment
-from algorithms.parts.mixture import keep
+from algorithms.parts.mixture import clean_positions
 
 
 @method("fine")
@@ -48,4 +48,4 @@ class Fine(Method):
     def select(self) -> tuple[Tensor, Tensor]:
         labels = self.task.train.labels.cpu()
         scores = alignment(self.task.over_train(self.network.extract), labels)
-        return keep(aligned_probability(scores, labels), self.hparams.p_threshold), scores
+        return clean_positions(aligned_probability(scores, labels), self.hparams.p_threshold), scores

@@ -46,7 +46,7 @@ from algorithms.base import Batch, hparam, weighted_mean
 from algorithms.parts.losses import prediction_entropy
 from algorithms.parts.mixing import mixup
 from algorithms.parts.mixmatch import guessed_targets, refined_targets, semi_supervised_loss, unlabelled_factor
-from algorithms.parts.mixture import keep
+from algorithms.parts.mixture import clean_positions
 from algorithms.parts.two_networks import TwoNetworks
 from models.registry import Network
 
@@ -98,7 +98,7 @@ class CoDivide(TwoNetworks):
     def begin_epoch(self, epoch: int) -> None:
         if epoch >= self.hparams.warmup:
             self.clean = self.divisions()
-            self.training_subset = keep(self.clean[1], self.hparams.p_threshold)
+            self.training_subset = clean_positions(self.clean[1], self.hparams.p_threshold)
             self.mixing = self.task.generator("mixing", epoch)
 
     def batches(self, epoch: int) -> Iterable[Batch]:
@@ -112,7 +112,7 @@ class CoDivide(TwoNetworks):
         task, size = self.task, self.task.settings.batch_size
         for learner in range(2):
             generator, clean = task.generator("order", epoch, learner), self.clean[1 - learner]
-            labelled = keep(clean, self.hparams.p_threshold)
+            labelled = clean_positions(clean, self.hparams.p_threshold)
             rest = torch.ones(len(clean), dtype=torch.bool).index_fill_(0, labelled, False).nonzero().flatten()
             labelled_views = task.batches(two_views(task.order(generator, labelled), size), 2 * size)
             steps = len(labelled_views)
@@ -170,7 +170,7 @@ class CoDivide(TwoNetworks):
 
     def select(self) -> tuple[Tensor, Tensor]:
         clean = self.divisions().mean(0).double()
-        return keep(clean, self.hparams.p_threshold), clean
+        return clean_positions(clean, self.hparams.p_threshold), clean
 
 
 def two_views(order: Tensor, size: int) -> Tensor:

@@ -68,7 +68,7 @@ def _posterior(values: np.ndarray, side: Literal["lower", "upper"], seed: int, *
     return posterior[:, mixture.means_.argmin() if side == "lower" else mixture.means_.argmax()]
 
 
-def keep(clean: Tensor, threshold: float) -> Tensor:
+def clean_positions(clean: Tensor, threshold: float) -> Tensor:
     """Positions where `clean` (float [N]) exceeds `threshold`; all positions if fewer than two do."""
     kept = (clean > threshold).nonzero().flatten()
     return kept if len(kept) > 1 else torch.arange(len(clean))

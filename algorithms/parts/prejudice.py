@@ -11,7 +11,7 @@ from torch import Tensor
 
 from algorithms.base import Batch, Method, hparam
 from algorithms.parts.losses import prediction_entropy
-from algorithms.parts.mixture import clean_probability, keep
+from algorithms.parts.mixture import clean_positions, clean_probability
 
 
 class PrejudiceModel(Method):
@@ -44,7 +44,7 @@ class PrejudiceModel(Method):
         self.eval()
         losses = self.given_label_losses(self.task.over_train(self.predict))
         self.train()
-        return keep(torch.from_numpy(clean_probability(losses.numpy())), self.hparams.p_threshold)
+        return clean_positions(torch.from_numpy(clean_probability(losses.numpy())), self.hparams.p_threshold)
 
     def given_label_losses(self, logits: Tensor) -> Tensor:
         """Cross entropy of every training sample's given label, [N], from logits [N, C]."""

@@ -10,7 +10,7 @@ from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.deneb import TEMPERATURES, least_informative, sampling_score
 from algorithms.parts.cue import label_cue_information
 from algorithms.parts.losses import prediction_entropy
-from algorithms.parts.mixture import keep
+from algorithms.parts.mixture import clean_positions
 from algorithms.training.run import run
 from data.batches import as_probabilities
 
@@ -97,7 +97,7 @@ def test_diagnostics_are_of_the_given_labels_and_of_the_filter(make, train, tmp_
     close(told["entropy"], prediction_entropy(logits.double(), 2.0))
     kept = method.kept_samples()
     assert 1 < len(kept) < len(method.task.train)
-    assert torch.equal(kept, keep(told["clean_aligned_probability"], 0.3))
+    assert torch.equal(kept, clean_positions(told["clean_aligned_probability"], 0.3))
 
 
 def test_a_run_keeps_the_temperature_and_its_curve(tmp_path, caplog):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.parts.mixture import clean_probability, component_posterior, keep, min_max
+from algorithms.parts.mixture import clean_positions, clean_probability, component_posterior, min_max
 from utils.errors import RunError
 
 WITHIN = 2e-3
@@ -30,7 +30,7 @@ def test_the_prejudice_filter_golden(golden, close):
         clean = clean_probabilities(case.given["losses"])
         close(clean, wanted, rtol=0, atol=WITHIN)
         borderline = set(((wanted - threshold).abs() < WITHIN).nonzero().flatten().tolist())
-        kept = set(keep(clean, threshold).tolist())
+        kept = set(clean_positions(clean, threshold).tolist())
         assert kept - borderline == set(case.wanted["selected"].tolist()) - borderline
         assert 0 < len(kept) < len(clean)
 
@@ -38,7 +38,7 @@ def test_the_prejudice_filter_golden(golden, close):
 @pytest.mark.parametrize("threshold", [1.0, 1.5])
 def test_an_empty_filter_keeps_everything(golden, threshold):
     clean = clean_probabilities(golden("deneb_prejudice_filter")[0].given["losses"])
-    assert keep(clean.clamp(max=1), threshold).tolist() == list(range(len(clean)))
+    assert clean_positions(clean.clamp(max=1), threshold).tolist() == list(range(len(clean)))
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_an_empty_filter_keeps_everything(golden, threshold):
         ([0.6, 0.7, 0.8], [0, 1, 2]),
     ],
 )
-def test_keep(clean, kept):
-    assert keep(torch.tensor(clean), 0.5).tolist() == kept
+def test_clean_positions(clean, kept):
+    assert clean_positions(torch.tensor(clean), 0.5).tolist() == kept
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 700.0])
