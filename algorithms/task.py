@@ -80,6 +80,7 @@ class Task:
     probabilities: sampling probabilities from an earlier stage, float64 [N], or None for uniform epochs.
     weights: loss weights from an earlier stage, float32 [N] on the device, or None.
     cue: an earlier stage's logits, float32 [N, C], whose largest is the class of the image's cue, or None.
+    published: networks start from the weights that are published for them, if there are any.
     sync_bn: batch norm takes its statistics from the whole batch of several processes, not from each one's rows.
     """
 
@@ -94,6 +95,7 @@ class Task:
     weights: Tensor | None = None
     cue: Tensor | None = None
     sync_bn: bool = False
+    published: bool = True
 
     def new_network(self, name: str = "network", num_classes: int | None = None) -> Network:
         """A fresh network, initialised from the stream `name`: it does not depend on what was drawn before.
@@ -107,7 +109,7 @@ class Task:
             if settings.head:
                 network = HEADS[settings.head](shape, classes)
             else:
-                network = build_network(settings.model, shape, classes, settings.weights)
+                network = build_network(settings.model, shape, classes, settings.weights, self.published)
         network.precision, network.compiled = PRECISIONS[settings.amp], settings.compile
         network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return synchronised(network) if self.sync_bn and world() > 1 else network

@@ -92,12 +92,8 @@ def encoded(source: Source, encoder: Encoder, transform: Transform) -> tuple[Sou
     def loaded() -> Network:
         """Built when it is needed first: where the features are there, it is not."""
         if not network:
-            with torch.random.fork_rng(devices=[]):
-                shape = source.train.images.shape[1:]
-                side = encoder.preprocessing.size if encoder.preprocessing else shape[2]
-                height = side if encoder.preprocessing else shape[1]
-                built = build_network(encoder.model, (shape[0], height, side), 2, encoder.weights)
-            network.append(built.eval().to(encoder.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
+            channels, height, width = source.train.images.shape[1:]
+            network.append(encoding_network(encoder, (channels, height, width)))
         return network[0]
 
     train, valid, test = (
@@ -106,6 +102,22 @@ def encoded(source: Source, encoder: Encoder, transform: Transform) -> tuple[Sou
     )
     assert isinstance(train.images, Tensor)
     return replace(source, train=train, valid=valid, test=test), standardised(train.images)
+
+
+def encoding_network(encoder: Encoder, stored: tuple[int, int, int]) -> Network:
+    """The encoder's network in evaluation mode, for images that are stored in the shape (C, H, W)."""
+    shape = (stored[0], *2 * (encoder.preprocessing.size,)) if encoder.preprocessing else stored
+    with torch.random.fork_rng(devices=[]):
+        network = build_network(encoder.model, shape, 2, encoder.weights)
+    return network.eval().to(encoder.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def network_input(image: Tensor, preprocessing: Preprocessing | None, transform: Transform) -> Tensor:
+    """One image, uint8 [3, H, W], as the network gets it, plain: float [1, C, h, w]."""
+    if preprocessing is None:
+        return transform.for_scoring(image[None])
+    fitted = preprocessing.fitted(Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy())))
+    return preprocessing.normalised(torch.from_numpy(np.array(fitted)).permute(2, 0, 1)[None])
 
 
 def standardised(images: Tensor) -> Standardised:
@@ -187,8 +199,7 @@ def _inputs(images: Images, rows: range, encoder: Encoder, transform: Transform,
         return np.stack([np.asarray(view) for view in (prepare.fitted(image), *augmented)])
 
     stacked = torch.from_numpy(np.stack(list(pool.map(pixels, rows)))).movedim(-1, -3)
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (prepare.mean, prepare.std))
-    return stacked.float().div_(255).sub_(mean).div_(std)
+    return prepare.normalised(stacked)
 
 
 def _random_crop(size: tuple[int, int], generator: np.random.Generator) -> tuple[tuple[float, ...], bool]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.augment import Transform
 from data.features import Encoder, encoded
 from data.layouts.images import listed
 from data.noise import Matrix, noisy_labels
@@ -52,6 +53,11 @@ class DataSettings:
     preprocessing: Preprocessing | None = None
     encoder: Encoder | None = None
 
+    def transform(self) -> Transform:
+        """A network's view of the images."""
+        own = datasets[self.dataset].transforms[self.augment]
+        return own if self.preprocessing is None else own.fitted_to(self.preprocessing)
+
 
 def load_dataset(settings: DataSettings) -> Dataset:
     """Builds the data set. Train and validation labels get noise, test labels never do.
@@ -60,9 +66,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
         RunError: files are missing, damaged or inconsistent; the message says which and what to do.
     """
     recipe, options, encoder = datasets[settings.dataset], settings.options, settings.encoder
-    transform = recipe.transforms[settings.augment]
-    if settings.preprocessing is not None:
-        transform = transform.fitted_to(settings.preprocessing)
+    transform = settings.transform()
     if encoder is not None and encoder.preprocessing is not None and hasattr(options, "image_size"):
         options = replace(options, image_size=IN_FILES)
     source = recipe.build(Path(settings.data_dir), settings.bratio, options)

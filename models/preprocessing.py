@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+import torch
 from PIL import Image
+from torch import Tensor
 from torchvision.models import WeightsEnum
 
 
@@ -35,6 +37,11 @@ class Preprocessing:
         """The part of an image within `box` (left, top, right, bottom) in the same size."""
         part = image.resize((self.size, self.size), self.filter, box)  # type: ignore[arg-type]
         return part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else part
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """uint8 [..., C, H, W] to floats with the mean and deviation that the network knows."""
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
+        return pixels.float().div_(255).sub_(mean).div_(std)
 
     @property
     def filter(self) -> Image.Resampling:

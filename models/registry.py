@@ -96,7 +96,7 @@ networks = Networks("network", "models")
 
 
 def build_network(
-    name: str, image_shape: tuple[int, int, int], num_classes: int, weights: Path | None = None
+    name: str, image_shape: tuple[int, int, int], num_classes: int, weights: Path | None = None, published: bool = True
 ) -> Network:
     """A fresh network for images of shape (C, H, W), initialised from torch's global generator.
 
@@ -112,7 +112,7 @@ def build_network(
         raise UsageError(f"--model {name} does not fit images of {image_shape}: {error}") from error
     if weights is not None:
         load_weights(network, weights)
-    elif network.published is not None:
+    elif published and network.published is not None:
         load_published(network, network.published)
     return network
 

@@ -18,8 +18,8 @@ from utils.run_files import Config
 log = logging.getLogger(__name__)
 
 OURS = (
-    "config.json", "metrics.jsonl", "train.log", "selection.npz", "checkpoint.pt", "model.pt", "samples.csv",
-    "result.json",
+    "config.json", "metrics.jsonl", "train.log", "selection.npz", "checkpoint.pt", "model.pt", "model.json",
+    "samples.csv", "result.json",
 )  # fmt: skip
 
 

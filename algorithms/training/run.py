@@ -13,6 +13,7 @@ from algorithms.training.config import RunConfig
 from algorithms.training.outputs import Journal, Watch
 from algorithms.training.pairs import passed_on
 from algorithms.training.samples import audit
+from algorithms.training.saved_model import save_description
 from algorithms.training.stages import TrainingSet, referee_logits, select, train_final
 from algorithms.training.trainer import Evaluator
 from data.load import load_dataset
@@ -75,6 +76,7 @@ def _train(config: RunConfig, folder: RunFolder, there: Config | None, watch: Wa
         method, history = train_final(config, folder, current, among, journal)
     save_tensors(folder / "model.pt", method.state_dict(), config.whose(dataset.identity))
     if not config.trial:
+        save_description(folder, config, dataset, method)
         method.eval()
         audit(folder, dataset, method, current.rating(method.diagnostics(), len(groups)), config.figures)
     result = outputs.result(config, summary, journal, history) | {

@@ -1,0 +1,54 @@
+"""Predict the classes of image files by the final model of a run: a CSV line for each.
+
+python -m algorithms.command.predict log/folder/deneb_gce/0.0_given/0 photographs/ one.jpg -o predicted.csv
+"""
+
+import csv
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from algorithms.command.arguments import pick_device
+from algorithms.training.saved_model import read_model
+from data.layouts.files import images_below
+from utils.cli import Parser, existing_file, number, run_script
+from utils.cpu import use_threads
+from utils.files import replacing
+
+SCRIPT = "-m algorithms.command.predict"
+BATCH = 32
+
+
+def predict(argv: list[str]) -> None:
+    parser = Parser(prog=f"python {SCRIPT}", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="where a finished run left its model")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files, or folders of them")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="CSV file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace that file")
+    parser.add_argument("--weights", type=existing_file, help="weights of the frozen network, where they have moved")
+    parser.add_argument("--gpu", help="number of the CUDA device, or cpu (default: the first one, if there is one)")
+    parser.add_argument("--threads", type=number(int, low=1, high=1024), help="CPU threads (default: 2)")
+    arguments = parser.parse_all(argv)
+    if arguments.out.exists() and not arguments.overwrite:
+        parser.error(f"{arguments.out} is already there. --overwrite replaces it.")
+    use_threads(arguments.threads)
+    model = read_model(arguments.folder, pick_device(arguments.gpu), arguments.weights)
+    paths = [path for given in arguments.images for path in (images_below(given) if given.is_dir() else [given])]
+    with replacing(arguments.out) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "predicted_label", *(f"probability of {name}" for name in model.classes)])
+        for start in tqdm(range(0, len(paths), BATCH), "predicting", unit="batch", disable=None):
+            some = paths[start : start + BATCH]
+            probabilities = model.probabilities(some)
+            for path, best, row in zip(some, probabilities.argmax(1).tolist(), probabilities.tolist(), strict=True):
+                writer.writerow([path, model.classes[best], *(f"{value:.6g}" for value in row)])
+    print(f"{len(paths)} images in {arguments.out}")
+
+
+def main(argv: list[str]) -> int:
+    return run_script(lambda: predict(argv), SCRIPT, argv, kept="nothing is written")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
