@@ -165,7 +165,8 @@ def trained_selector(
             found = from_writer(_found, folder, described, whose, overwrite=True)
         if found is None:
             write_json(folder / "config.json", {"arguments": described})
-            fitted = fit(method, evaluate, folder.checkpoint, on_epoch, stage.method, _trace(config, stage), whose)
+            title = f"referee ({stage.method})" if stage is config.referee else stage.method
+            fitted = fit(method, evaluate, folder.checkpoint, on_epoch, title, _trace(config, stage), whose)
             save_tensors(folder / "model.pt", method.state_dict(), whose)
             folder.finish({"history": fitted.history, "seconds": fitted.seconds})
         else:

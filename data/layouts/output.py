@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,7 +28,7 @@ from data.layouts.images import decode
 from data.layouts.pt import pt_content, pt_files
 from data.split import Source
 from utils.errors import RunError
-from utils.files import load_tensors, replacing, save_tensors, sha256, write_text
+from utils.files import load_tensors, remove_leftovers, replacing, save_tensors, sha256, write_text
 
 SUMS = "SHA256SUMS"
 CHUNK = 256
@@ -40,11 +41,12 @@ def write_as_pt(source: Source, out: Path, name: str, bratio: float | None, work
     """Writes the authors' two files below `out`; returns their folder. `workers` has nothing to do here."""
     root = out / name
     files = pt_files(root, f"{name}{source.variant}", bratio)
-    # The test file first: whoever finds the training file finds the other one too.
-    for path, content in zip(reversed(files), reversed(pt_content(source)), strict=True):
-        if _has_to_be_written(path, partial(_holds_tensors, path, content), overwrite):
-            save_tensors(path, content)
-    _record({path.relative_to(root).as_posix(): _digest(path) for path in files}, root)
+    with _claimed(root):
+        # The test file first: whoever finds the training file finds the other one too.
+        for path, content in zip(reversed(files), reversed(pt_content(source)), strict=True):
+            if _has_to_be_written(path, partial(_holds_tensors, path, content), overwrite):
+                save_tensors(path, content)
+        _record({path.relative_to(root).as_posix(): _digest(path) for path in files}, root)
     return root
 
 
@@ -61,9 +63,10 @@ def write_as_folders(source: Source, out: Path, name: str, bratio: float | None,
         for start in range(0, len(paths), CHUNK)
     ]
     wanted = [path for paths, _, _ in jobs for path in paths]
-    _clear({root / percent, root / "test"}, set(wanted), overwrite)
-    digests = [digest for chunk in _each(_put_images, jobs, workers, "writing") for digest in chunk]
-    _record({path.relative_to(root).as_posix(): digest for path, digest in zip(wanted, digests, strict=True)}, root)
+    with _claimed(root):
+        _clear({root / percent, root / "test"}, set(wanted), overwrite)
+        digests = [digest for chunk in _each(_put_images, jobs, workers, "writing") for digest in chunk]
+        _record({path.relative_to(root).as_posix(): digest for path, digest in zip(wanted, digests, strict=True)}, root)
     return root
 
 
@@ -90,6 +93,16 @@ def verify(root: Path, workers: int) -> int:
             "Prepare the data set again (--overwrite replaces what was changed)."
         )
     return len(names)
+
+
+@contextmanager
+def _claimed(root: Path) -> Iterator[None]:
+    """Keeps other processes from writing below `root`, after what killed ones left half written is cleared away."""
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / f".{SUMS}.lock"):
+        for folder, _, _ in os.walk(root):
+            remove_leftovers(Path(folder))
+        yield
 
 
 def _has_to_be_written(path: Path, holds_it: Callable[[], bool], overwrite: bool) -> bool:
@@ -154,9 +167,8 @@ def _clear(folders: Iterable[Path], wanted: set[Path], overwrite: bool) -> None:
 
 
 def _record(new: Digests, root: Path) -> None:
-    with FileLock(root / f".{SUMS}.lock"):
-        sums = {name: digest for name, digest in _read_sums(root).items() if (root / name).exists()} | new
-        write_text(root / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+    sums = {name: digest for name, digest in _read_sums(root).items() if (root / name).exists()} | new
+    write_text(root / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
 
 
 def _read_sums(root: Path) -> Digests:
