@@ -1,6 +1,5 @@
 """Every file that runs and searches leave is damaged or replaced, and read by every command that reads it."""
 
-import itertools
 import os
 import shutil
 from collections.abc import Callable
@@ -12,6 +11,11 @@ from harness import RUN, SEARCH, TRAIN, at_write, command, kill, sampled
 
 def _content(new: Callable[[bytes], bytes]) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(new(path.read_bytes()))
+
+
+def _flipped(old: bytes) -> bytes:
+    middle = len(old) // 2
+    return old[:middle] + bytes(byte ^ 1 for byte in old[middle : middle + 1]) + old[middle + 1 :]
 
 
 def _link(target: str) -> Callable[[Path], None]:
@@ -31,7 +35,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "empty": _content(lambda old: b""),
     "cut": _content(lambda old: old[: len(old) // 2]),
     "one byte less": _content(lambda old: old[:-1]),
-    "a bit flipped": _content(lambda old: old[: len(old) // 2] + bytes([old[len(old) // 2] ^ 1]) + old[len(old) // 2 :][1:]),
+    "a bit flipped": _content(_flipped),
     "zeros": _content(lambda old: bytes(len(old))),
     "noise": _content(lambda old: bytes(range(256)) * 4),
     "more at the end": _content(lambda old: old + b"more"),
@@ -59,16 +63,15 @@ READERS = {
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory):
-    """By name, a log folder: one with a finished run and search, one whose run was killed at its second checkpoint."""
+    """By name, a log folder: one with a finished run and search, one whose run was killed after its first checkpoint."""
     folders = {}
     for name in ("finished", "killed"):
         folders[name] = tmp_path_factory.mktemp(name)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folders[name])
-            saved = itertools.count()
 
-            def die(path, saved=saved):
-                if "/0/.checkpoint.pt" in path and next(saved) == 4:
+            def die(path):
+                if "/0/.metrics.jsonl" in path and (RUN / "checkpoint.pt").exists():
                     kill(path)
 
             command(TRAIN, at_write(0, die, lasting=True) if name == "killed" else lambda: None)
