@@ -216,8 +216,14 @@ def content(images: Images, folder: Path) -> str:
     """Names the content of images; that of files is read once, and noted in `folder` until one of them changes."""
     if not isinstance(images, ImageFiles):
         return digest(images)
-    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in images.paths]
+    stats = [(str(path.resolve()), *_times(path)) for path in images.paths]
     noted = folder / f"content-{hashlib.sha256(repr(stats).encode()).hexdigest()[:16]}"
     if not noted.exists():
         write_text(noted, contents_digest(images.paths, DECODING))
     return noted.read_text(encoding="utf-8")
+
+
+def _times(path: Path) -> tuple[int, int, int]:
+    """A file's size and times; nobody can set the last one back after a change, as copying programs do the other."""
+    about = path.stat()
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns

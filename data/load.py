@@ -11,7 +11,7 @@ from torch import Tensor
 
 from data.augment import Transform
 from data.features import Encoder, encoded
-from data.layouts.images import listed
+from data.layouts.images import DamagedImage, damaged_among, listed, refusal
 from data.noise import Matrix, noisy_labels
 from data.registry import NoOptions, datasets
 from data.split import Annotations, Clean, Dataset, Source, Split
@@ -75,7 +75,11 @@ def load_dataset(settings: DataSettings) -> Dataset:
     pictures = None
     if encoder is not None:
         pictures = source.train.images
-        source, transform = encoded(source, encoder, transform)
+        try:
+            source, transform = encoded(source, encoder, transform)
+        except DamagedImage as error:
+            images = [getattr(source, split).images for split in SPLITS]
+            raise refusal(damaged_among([path for files in images for path in files.paths])) from error
     valid, test = source.valid, source.test
     if settings.clean_valid:
         valid, test = _halves(test)

@@ -113,6 +113,20 @@ def test_photographs_of_any_size_are_never_brought_to_one(train, tmp_path, small
     assert arguments["preprocessing"]["size"] == 160
 
 
+def test_damaged_photographs_are_named_all_at_once_or_left_out(train, tmp_path, small_vit):
+    folder = photographs(tmp_path / "mine")
+    for name in ("1.jpg", "2.jpg"):
+        next(folder.rglob(name)).write_bytes(b"")
+    asked = ["--frozen", *small_vit, "--dataset", "folder", "--alg", "vanilla", "--data_dir", folder, "--no_figures"]
+    code, _, errors = train(*asked, frozen=False)
+    assert code == 1
+    assert "cannot read 2 images: " in errors
+    assert errors.count("the file is empty") == 2
+    code, output, _ = train(*asked, "--skip_damaged", frozen=False)
+    assert code == 0
+    assert "Left out: 2 images that cannot be read." in output
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

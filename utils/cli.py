@@ -139,7 +139,8 @@ def flag_of(declared: dataclasses.Field) -> dict[str, Any]:
     about, kind = declared.metadata, type(declared.default)
     types = {bool: truth, str: str}
     numeric = number(kind, low=about["low"], high=about["high"], word=about.get("word"))
-    return {
+    switch = {"nargs": "?", "const": True, "metavar": "true|false"} if kind is bool else {}
+    return switch | {
         "type": types.get(kind, numeric),
         "choices": about["choices"],
         "help": about["help"] if declared.default == "" else f"{about['help']} (default: {declared.default})",

@@ -96,6 +96,7 @@ class RunConfig:
         """All that distinguishes this run from others, flat: two runs with equal arguments have equal results."""
         values = {"alg": self.alg, "resampling": self.resampling, "best_by": self.best_by, **asdict(self.data)}
         values |= values.pop("options")
+        values.pop("cache_dir", None)  # a place, as data_dir is one
         if self.data.noise_matrix is None:
             del values["noise_matrix"]
         del values["data_dir"], values["encoder"]

@@ -120,15 +120,35 @@ def read_splits(root: Path, splits: Sequence[Files], reading: Reading = AS_THEY_
             damaged |= {files.paths[position]: reason for position, reason in sorted(reasons.items())}
     if not damaged:
         return clean, []
-    shown = listed([f"{path}: {reason}" for path, reason in damaged.items()], "; ")
     if not reading.skip_damaged:
-        what = "the image" if len(damaged) == 1 else f"{len(damaged)} images:"
-        raise RunError(
-            f"cannot read {what} {shown}. Mend or remove them; where the data set has it, --skip_damaged leaves them "
-            "out."
-        )
-    log.warning("left out, as they cannot be read: %s", shown)
+        raise refusal(damaged)
+    log.warning("left out, as they cannot be read: %s", _reasons(damaged))
     return clean, [f"{len(damaged)} images that cannot be read"]
+
+
+def refusal(damaged: dict[Path, str]) -> RunError:
+    """The error for images that cannot be read, with the reason of each."""
+    what = "the image" if len(damaged) == 1 else f"{len(damaged)} images:"
+    return RunError(
+        f"cannot read {what} {_reasons(damaged)}. Mend or remove them; where the data set has it, --skip_damaged "
+        "leaves them out."
+    )
+
+
+def _reasons(damaged: dict[Path, str]) -> str:
+    return listed([f"{path}: {reason}" for path, reason in damaged.items()], "; ")
+
+
+def damaged_among(paths: Sequence[Path]) -> dict[Path, str]:
+    """Those of the images that cannot be read, with the reason of each; all are decoded."""
+    reasons: dict[int, str] = {}
+    _decode_all(list(paths), reasons)
+    return {paths[position]: reason for position, reason in sorted(reasons.items())}
+
+
+def _decode_all(paths: list[Path], damaged: dict[int, str]) -> None:
+    for _ in _chunks(paths, 1, (len(paths), 3, 1, 1), CHUNK, damaged):
+        pass
 
 
 def listed(things: Sequence[str], separator: str = ", ") -> str:
@@ -144,8 +164,7 @@ def _read(paths: list[Path], reading: Reading, damaged: dict[int, str]) -> Image
     """
     if reading.size == IN_FILES:
         if reading.skip_damaged:
-            for _ in _chunks(paths, 1, (len(paths), 3, 1, 1), CHUNK, damaged):
-                pass
+            _decode_all(paths, damaged)
         return ImageFiles(tuple(paths), decode)  # type: ignore[return-value]
     shape = (len(paths), 3, *_common_shape(paths, reading.size))
     if fits_in_memory(math.prod(shape)):

@@ -1,5 +1,6 @@
 """Features of a network that is not trained: what they are, what names their file, and that it can be completed."""
 
+import os
 import shutil
 from dataclasses import replace
 
@@ -89,6 +90,17 @@ def test_they_are_computed_once_for_the_same_content_network_weights_and_preproc
     torch.save({name: -value for name, value in network.state_dict().items()}, tmp_path / "other.pt")
     with pytest.raises(AssertionError, match="the network was built"):
         features_of(files, replace(encoder, weights=tmp_path / "other.pt"), PLAIN, refused, "train")
+
+
+def test_an_image_that_changes_behind_its_time_stamp_is_noticed(files, encoder, network):
+    first = computed(files, encoder, network)
+    path = files.paths[0]
+    before, content = path.stat(), bytearray(path.read_bytes())
+    Image.open(path).rotate(180).save(path)
+    path.write_bytes(path.read_bytes().ljust(len(content), b"\0")[: len(content)])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert not torch.equal(computed(files, encoder, network)[0], first[0])
 
 
 def test_an_interrupted_file_is_completed(files, encoder, network, monkeypatch):
