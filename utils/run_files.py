@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
 from utils.errors import DamagedFile
-from utils.files import ANEW, read_json_lines
+from utils.files import ANEW, read_json, read_json_lines
+from utils.identity import digest
 from utils.schema import Bounds
 
 Share = Annotated[float, Bounds(0, 1)]
@@ -65,11 +66,15 @@ class Accuracies(TypedDict):
 
 
 class StageSummary(TypedDict):
-    """A stage in `result.json`; share and mass are of selectors: see `utils.metrics.selection_quality`."""
+    """A stage in `result.json`; share and mass are of selectors: see `utils.metrics.selection_quality`.
+
+    changed: the hyper-parameters that do not have their defaults.
+    """
 
     method: str
     hparams: dict[str, Any]
     settings: dict[str, Any]
+    changed: NotRequired[list[str]]
     seconds: Positive
     share: NotRequired[dict[str, Share | None]]
     mass: NotRequired[dict[str, Share | None]]
@@ -137,3 +142,26 @@ def read_metrics(path: Path) -> list[EpochRecord]:
         if record["epoch"] > number:
             raise DamagedFile(f"cannot read {path}: line {number} is of epoch {record['epoch']}. {ANEW}")
     return records
+
+
+def read_result(path: Path) -> dict[str, Any] | None:
+    """The content of a `result.json` of any version; None if there is no such file.
+
+    Raises:
+        RunError: it cannot be read, or is not what was written.
+    """
+    if not path.exists():
+        return None
+    content = read_json(path, Result)
+    if content.pop("checksum", None) not in (None, digest(content)):
+        raise DamagedFile(f"cannot read {path}: it is not what was written. {ANEW}")
+    return content
+
+
+def read_noted(path: Path) -> Noted:
+    """What tables take from a `config.json`; nothing if there is no such file.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    return read_json(path, Noted) if path.exists() else {}

@@ -48,6 +48,11 @@ class StageConfig:
         settings = {name: value for name, value in settings.items() if value != defaults[name]}
         return {"method": self.method, "hparams": asdict(self.hparams), "settings": settings}
 
+    def changed(self) -> list[str]:
+        """The hyper-parameters that do not have their declared defaults."""
+        declared = fields(self.hparams)
+        return [each.name for each in declared if getattr(self.hparams, each.name) != each.default]
+
 
 @dataclass(frozen=True)
 class RunConfig:

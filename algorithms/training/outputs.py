@@ -174,19 +174,26 @@ def result(config: RunConfig, summary: dict[str, Any], journal: Journal, history
         "best_by": config.best_by,
         **({"curve": [record[criterion.key] for record in history]} if config.trial else {}),
         "data": summary,
-        "stages": journal.stages,
+        "stages": [
+            {**told, "changed": stage.changed()} for told, stage in zip(journal.stages, config.stages, strict=True)
+        ],
         "presets": config.presets,
     }
 
 
 def save_result(config: RunConfig, folder: RunFolder, journal: Journal, result: dict[str, Any]) -> None:
-    """Writes the figures, tables and last of all `result.json`, which marks the run done."""
+    """Writes `result.json`, which marks the run done, and then what can be missing: figures and tables."""
+    folder.write_metrics(journal.records)
+    folder.finish(result)
+    save_row(config, result)
     if config.figures:
         from utils.results import plots
 
         plots.learning_curves(folder / "figures", journal.records)
+
+
+def save_row(config: RunConfig, result: dict[str, Any]) -> None:
+    """Puts the run into the authors' `result.csv`, if one is wanted."""
     if config.result_dir is not None:
         place: Path = config.result_dir / config.dataset_name / config.alg / config.ratios
         record_csv(place / ("result_clean.csv" if config.data.clean_valid else "result.csv"), result)
-    folder.write_metrics(journal.records)
-    folder.finish(result)

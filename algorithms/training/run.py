@@ -43,6 +43,7 @@ def run(config: RunConfig, watch: Watch = lambda records: None) -> dict[str, Any
         if finished is not None:
             assert there is not None
             from_writer(outputs.check_finished, config, folder, there, writer_first(load_dataset, config.data))
+            outputs.save_row(config, finished)
             log.info("already finished: %s (--overwrite trains it again)", folder.path)
             return finished
         with log_file(folder / "train.log"):

@@ -202,7 +202,7 @@ class Report:
         samples = [self.readable(None, run.folder, samples_of, run.folder) for run in runs]
         environment: dict[str, Counter[str]] = {}
         for run in runs:
-            for key, value in run.config.get("environment", {}).items():
+            for key, value in run.noted.get("environment", {}).items():
                 if key != "command":
                     environment.setdefault(key, Counter())[str(value)] += 1
         self.page(
@@ -272,7 +272,7 @@ class Report:
             if path.stem != "learning_curves":  # drawn anew, over all seeds
                 copy = self.folder / "figures" / f"{_file_name(name, path.stem)}.png"
                 pictures += self.readable([], path, _copied, path, copy)
-        typed, exact = command(run.config) if run.arguments else ("", False)
+        typed, exact = command(run.noted) if run.arguments else ("", False)
         return {
             "seed": run.seed,
             "result": run.result,

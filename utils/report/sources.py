@@ -15,14 +15,13 @@ import numpy as np
 
 from utils.audit.samples import FILE, Samples, label_errors, read_samples
 from utils.errors import MachineError, RunError
-from utils.files import read_json
 from utils.hpo.trials import History, Status, Trial
 from utils.metrics import GROUPS, is_oracle, larger_is_better, record_key
 from utils.report.figures import SCORES
 from utils.results.comparisons import Cell, Estimate
 from utils.results.groups import DataGroup, one_per_seed, rows_of
-from utils.results.runs import RATIOS_FOLDER, Run, read_checked
-from utils.run_files import Noted, Result
+from utils.results.runs import RATIOS_FOLDER, Run
+from utils.run_files import Noted, read_noted, read_result
 
 TO_FIND = {
     "conflicting": ("Finding conflicting among clean samples", GROUPS[:2], GROUPS[1::2]),
@@ -81,13 +80,13 @@ def suspects(samples: Samples | None) -> list[dict[str, Any]]:
     return [{name: values[i] for name, values in samples.items()} for i in label_errors(*columns)[:SUSPECTS]]
 
 
-def command(config: dict[str, Any]) -> tuple[str, bool]:
+def command(noted: Noted) -> tuple[str, bool]:
     """What to type for a run again, and whether that is what was typed or only made of the run's arguments."""
-    typed = config.get("environment", {}).get("command")
+    typed = noted.get("environment", {}).get("command")
     if typed:
         return typed if typed.startswith(("python ", "torchrun ")) else f"python {typed}", True
     words = ["python", "train_mix.py"]
-    for name, value in config["arguments"].items():
+    for name, value in noted.get("arguments", {}).items():
         if name in VALUELESS:
             words += [f"--{name}"] if value else []
         elif isinstance(value, bool):
@@ -151,9 +150,9 @@ def searches(folder: Path, complaints: list[str]) -> list[Sweep]:
 
 
 def _search(home: Path) -> Sweep:
-    config = read_json(home / "config.json") if (home / "config.json").exists() else {}
+    noted = read_noted(home / "config.json")
     dataset, alg, ratios, name = _place_of(home)
-    key = config.get("arguments", {}).get("best_by", "")
+    key = noted.get("arguments", {}).get("best_by", "")
     oracle = " (oracle)" if is_oracle(key) else ""
     place = dataset, ratios, alg
     trials = History(home / "trials.jsonl").trials
@@ -164,8 +163,8 @@ def _trials_of(home: Path) -> list[Sweep]:
     dataset, alg, ratios, name = _place_of(home)
     runs = []
     for path in sorted(home.glob("*/result.json")):
-        result, config = read_checked(path, Result), read_checked(path.with_name("config.json"), Noted)
-        runs.append(Run(path.parent, dataset, alg, ratios, 0, path.parent.name, result, config or {}))
+        result, noted = read_result(path), read_noted(path.with_name("config.json"))
+        runs.append(Run(path.parent, dataset, alg, ratios, 0, path.parent.name, result, noted))
     return compared(name, "trial", "", runs)
 
 

@@ -121,7 +121,7 @@ def methods_tables(runs: list[Run], asked: Namespace) -> list[Table]:
         cells: list[list[Cell]] = []
         for row in rows:
             mine = results(row.runs)
-            peaks = [result["peak_memory_bytes"] for result in mine if result["peak_memory_bytes"] is not None]
+            memory = [peak for result in mine if (peak := result["peak_memory_bytes"]) is not None]
             seconds = [sum(stage["seconds"] for stage in result["stages"]) for result in mine]
             cells.append(
                 [
@@ -129,7 +129,7 @@ def methods_tables(runs: list[Run], asked: Namespace) -> list[Table]:
                     counted(len(mine), most, unfinished(row.runs)),
                     *(estimate(row.runs, moment, name) for moment in moments for name in SHOWN),
                     f"{statistics.mean(seconds):.0f}" if mine else "",
-                    f"{max(peaks) / 1e6:.0f}" if peaks else "",
+                    f"{max(memory) / 1e6:.0f}" if memory else "",
                 ]
             )
         tables.append(Table(f"{data.title}{settings_title(rows)}", head, with_best(cells), notes_on(rows)))

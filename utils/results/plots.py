@@ -1,5 +1,6 @@
 """The figures of a run folder, as PNG files."""
 
+import logging
 import textwrap
 import warnings
 from collections.abc import Iterator
@@ -15,10 +16,13 @@ from matplotlib.ticker import LogFormatter, NullFormatter
 from torch import Tensor
 
 from utils.distributed import writer_only
-from utils.escape import display_width, elided
+from utils.errors import machine_error
+from utils.escape import display_width, elided, printable
 from utils.files import replacing
 from utils.hpo.trials import History
 from utils.metrics import GROUPS
+
+log = logging.getLogger(__name__)
 
 SHEET = 24
 """Images in a block of a sheet."""
@@ -55,13 +59,23 @@ def names_drawn(style: dict[Any, Any] | None = None) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def as_warning() -> Iterator[None]:
+    """A figure that cannot be made within costs a warning, never the run: what was trained is worth more."""
+    try:
+        with names_drawn():
+            yield
+    except Exception as error:
+        log.warning("a figure is missing: %s", printable(str(machine_error(error) or error).partition("\n")[0]))
+
+
 def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
 
 
 @writer_only
-@names_drawn()
+@as_warning()
 def learning_curves(folder: Path, records: list[dict[str, Any]]) -> None:
     """Accuracy by group over the epochs, one panel per stage: `learning_curves.png`."""
     stages = sorted({record["stage"] for record in records})
@@ -81,7 +95,7 @@ def learning_curves(folder: Path, records: list[dict[str, Any]]) -> None:
 
 
 @writer_only
-@names_drawn()
+@as_warning()
 def score_histogram(folder: Path, score: np.ndarray, group: np.ndarray) -> None:
     """Distribution of a selector's score in each group: `score_by_group.png`. The counts are on a log scale."""
     figure = Figure(figsize=(6, 4))
@@ -113,7 +127,7 @@ def choice_curve(folder: Path, name: str, value: float, curve: dict[str, list[fl
 
 
 @writer_only
-@names_drawn()
+@as_warning()
 def sample_sheet(
     path: Path,
     images: Any,
@@ -148,7 +162,7 @@ def sample_sheet(
     _save(figure, path)
 
 
-@names_drawn()
+@as_warning()
 def search_progress(path: Path, history: History, space: dict[str, list], title: str, maximise: bool) -> None:
     """The criterion over the trials with the best so far, and against each hyper-parameter's values."""
     ranked = sorted(history.ranked(maximise), key=lambda trial: trial.number)
@@ -169,7 +183,7 @@ def search_progress(path: Path, history: History, space: dict[str, list], title:
     _save(figure, path)
 
 
-@names_drawn()
+@as_warning()
 def contact_sheet(path: Path, columns: dict[str, list[np.ndarray]], class_names: tuple[str, ...], title: str) -> None:
     """A few images of each class side by side, one block of columns for each kind.
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import RunError
-from utils.files import read_json
 from utils.results.tables import chosen_on_test_data
-from utils.run_files import Noted, Result
+from utils.run_files import Noted, read_noted, read_result
 
 SEED_FOLDER = re.compile(r"(\d{1,20})(?:_(.+))?", re.DOTALL)
 RATIO = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
@@ -19,7 +18,7 @@ RATIOS_FOLDER = re.compile(f"{RATIO}_(?:{RATIO}|given)")
 class Run:
     """A run's folder and what its place says.
 
-    result: the content of `result.json`, None if the run has not ended. config: that of `config.json`, if it is there.
+    result: the content of `result.json`, None if the run has not ended. noted: what `config.json` has, if it is there.
     """
 
     folder: Path
@@ -29,7 +28,7 @@ class Run:
     seed: int
     name: str
     result: dict[str, Any] | None
-    config: dict[str, Any] = field(default_factory=dict)
+    noted: Noted = field(default_factory=Noted)
 
     @property
     def method(self) -> str:
@@ -52,12 +51,12 @@ class Run:
     @property
     def arguments(self) -> dict[str, Any]:
         """All settings that were noted when the run began."""
-        return self.config.get("arguments", {})
+        return self.noted.get("arguments", {})
 
     @property
     def data(self) -> dict[str, Any]:
         """The summary of the data set, with sizes, ratios and fingerprints; empty where it was not noted."""
-        return (self.result or self.config).get("data", {})
+        return dict((self.result or self.noted).get("data", {}))
 
     @property
     def stages(self) -> list[dict[str, Any]]:
@@ -87,14 +86,9 @@ def find_runs(folder: Path) -> Found:
             continue
         dataset, alg, ratios = place.parts[-4:-1]
         try:
-            result, config = read_checked(place / "result.json", Result), read_checked(place / "config.json", Noted)
+            result, noted = read_result(place / "result.json"), read_noted(place / "config.json")
         except RunError as error:
             found.damaged.append(str(error))
             continue
-        found.runs.append(Run(place, dataset, alg, ratios, int(named[1]), named[2] or "", result, config or {}))
+        found.runs.append(Run(place, dataset, alg, ratios, int(named[1]), named[2] or "", result, noted))
     return found
-
-
-def read_checked(path: Path, shape: Any) -> Any:
-    """The content of a JSON file of `shape`, None if there is no such file."""
-    return read_json(path, shape) if path.exists() else None

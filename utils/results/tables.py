@@ -1,11 +1,26 @@
 """What a run shows of itself: the tables at its end, mean and deviation over seeds, the authors' CSV."""
 
+import logging
+import re
 import statistics
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
+from utils.distributed import writer_only
+from utils.errors import RunError, machine_error
+from utils.escape import printable
 from utils.files import write_text
 from utils.metrics import is_oracle
+
+log = logging.getLogger(__name__)
+
+ROW = re.compile(r"\d+_(?:End|Best)(?:_major|_minor)?,[\d.e+-]*")
+"""A line of the authors' result file."""
+
+LOCK_SECONDS = 60
+"""How long a run waits for others that write to the same result file."""
 
 ACCURACIES = {
     "test_accuracy": "unbiased",
@@ -68,13 +83,25 @@ def seeds_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+@writer_only
 def record_csv(path: Path, result: dict[str, Any]) -> None:
-    """Puts a run's six rows `key,percent` into the authors' result file; rows of the same seed are replaced."""
+    """Puts a run's six rows `key,percent` into the authors' result file; rows of the same seed are replaced.
+
+    Runs that end at the same time wait for each other. A file that is not ours is left as it is, with a warning: the
+    run has its `result.json`.
+    """
     rows = {}
-    if path.exists():
-        rows = dict(line.rsplit(",", 1) for line in path.read_text(encoding="utf-8").splitlines() if "," in line)
     for group, key in (("", "test_accuracy"), ("_major", "test_aligned"), ("_minor", "test_conflicting")):
         for when in ("End", "Best"):
             value = result[when.lower()][key]
             rows[f"{result['seed']}_{when}{group}"] = "" if value is None else f"{100 * value:.6g}"
-    write_text(path, "".join(f"{key},{value}\n" for key, value in rows.items()))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS):
+            there = path.read_text(encoding="utf-8").split() if path.exists() else []
+            if not all(map(ROW.fullmatch, there)):
+                raise ValueError("it is not a result file of ours. Move it away, or choose another --result_dir")
+            rows = dict(line.split(",") for line in there) | rows
+            write_text(path, "".join(f"{key},{value}\n" for key, value in rows.items()))
+    except (OSError, ValueError, RunError) as error:
+        log.warning("the run is not in %s: %s", printable(str(path)), machine_error(error) or error)

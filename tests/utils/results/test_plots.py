@@ -76,3 +76,25 @@ def test_sample_sheet_of_few_and_many_images_with_unknown_true_labels(tmp_path, 
     shown = {"first": np.arange(count)[: plots.SHEET], "last": np.arange(count)[-plots.SHEET :]}
     plots.sample_sheet(tmp_path / "samples.png", images, shown, given, true, true > given, ("a", "b", "c"))
     assert_png(tmp_path / "samples.png")
+
+
+@pytest.mark.parametrize("error", [ValueError("two\nlines"), OSError(28, "No space left on device"), MemoryError()])
+def test_a_figure_that_cannot_be_made_costs_a_warning(monkeypatch, tmp_path, caplog, error):
+    def fails(figure, path):
+        raise error
+
+    monkeypatch.setattr(plots, "_save", fails)
+    plots.score_histogram(tmp_path, np.array([0.0, 1.0]), np.array([0, 1]))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.messages[0].startswith("a figure is missing: ")
+    assert "\n" not in caplog.messages[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_is_no_missing_figure(monkeypatch, tmp_path):
+    def interrupted(figure, path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plots, "_save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        plots.score_histogram(tmp_path, np.array([0.0, 1.0]), np.array([0, 1]))

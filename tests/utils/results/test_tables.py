@@ -1,5 +1,9 @@
 """The tables of a run, and the authors' CSV."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from utils.results.tables import (
@@ -11,6 +15,8 @@ from utils.results.tables import (
     result_table,
     seeds_table,
 )
+
+ROOT = Path(__file__).parents[3]
 
 
 def result_of(accuracy, seed=0, **changed):
@@ -100,3 +106,38 @@ def test_csv_leaves_a_missing_group_blank(tmp_path):
     for _ in range(2):  # and reads its own blanks
         record_csv(path, result_of(0.5, test_conflicting=None))
     assert dict(read_rows(path))["0_End_minor"] == dict(read_rows(path))["0_Best_minor"] == ""
+
+
+def test_runs_that_end_at_the_same_time_lose_no_row(tmp_path):
+    path = tmp_path / "result.csv"
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom utils.results.tables import ACCURACIES, record_csv\n"
+        "scores = dict.fromkeys(ACCURACIES, 0.5)\n"
+        "for seed in range(int(sys.argv[2]), int(sys.argv[2]) + 20):\n"
+        "    record_csv(Path(sys.argv[1]), {'seed': seed, 'end': scores, 'best': scores})\n"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    running = [subprocess.Popen([*command, str(20 * number)], cwd=ROOT) for number in range(3)]
+    assert [process.wait() for process in running] == [0, 0, 0]
+    assert len({key for key, _ in read_rows(path)}) == len(read_rows(path)) == 3 * 20 * 6
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"seed;accuracy\n0;1\n", b"0_End,50,60\n", b"\x00", b"=1+1\n", b"{}"])
+def test_a_file_that_is_not_ours_costs_a_warning(tmp_path, caplog, content):
+    path = tmp_path / "result.csv"
+    path.write_bytes(content)
+    record_csv(path, result_of(0.5))
+    assert path.read_bytes() == content
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert str(path) in caplog.text
+
+
+@pytest.mark.parametrize("hindrance", ["folder", "file"])
+def test_a_place_that_cannot_be_written_costs_a_warning(tmp_path, caplog, hindrance):
+    path = tmp_path / "deep" / "result.csv"
+    if hindrance == "folder":
+        path.mkdir(parents=True)
+    else:
+        path.parent.write_text("")
+    record_csv(path, result_of(0.5))
+    assert str(path) in caplog.text
