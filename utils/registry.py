@@ -29,6 +29,10 @@ class Registry(Generic[T]):
 
         return add
 
+    def replace(self, name: str, thing: T) -> None:
+        """Registers a thing, also in place of another one of its name."""
+        self._things[name] = thing
+
     def __getitem__(self, name: str) -> T:
         if name not in self.names():
             raise unknown_name(self.kind, name, self.names())
