@@ -81,7 +81,8 @@ def restart_peak_memory(device: torch.device) -> None:
     It can for a GPU, and on Linux for a process; elsewhere the peak stays that of the whole process.
     """
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+        if torch.cuda.is_initialized():  # else there is no peak yet, and nothing to ask for it
+            torch.cuda.reset_peak_memory_stats(device)
         return
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # as the manual page proc(5) has it
