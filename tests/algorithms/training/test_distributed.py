@@ -33,7 +33,8 @@ def trained(name, settings, tiny, checkpoint, on_epoch=lambda history: None):
     """State and selection of a method after its last epoch."""
     cls = methods[name]
     chosen = {key: value for key, value in EARLY.items() if hasattr(cls.Hparams, key)}
-    task = Task(tiny.train, tiny.num_classes, CPU, settings, seed=0, stage=name, noise_rate=0.2)
+    cue = None if cls.first is None else 2 * torch.eye(tiny.num_classes)[tiny.train.labels]
+    task = Task(tiny.train, tiny.num_classes, CPU, settings, seed=0, stage=name, noise_rate=0.2, cue=cue)
     method = cls(task, cls.Hparams(**chosen))
     evaluate = Evaluator(tiny.valid, tiny.test, tiny, CPU, tiny.train_groups())
     records = fit(method, evaluate, checkpoint, on_epoch, name).history
