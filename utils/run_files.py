@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
 from utils.errors import DamagedFile
-from utils.files import ANEW, read_json, read_json_lines
+from utils.files import ANEW, read_json, read_json_lines, write_json
 from utils.identity import digest
 from utils.schema import Bounds
 
@@ -127,6 +127,25 @@ class EpochRecord(TypedDict):
     test_aligned: NotRequired[Share | None]
     test_conflicting: NotRequired[Share | None]
     test_worst_group: NotRequired[Share | None]
+
+
+def write_signed(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file with a checksum of its content, for `read_signed`."""
+    write_json(path, {**content, "checksum": digest(content)})
+
+
+def read_signed(path: Path) -> dict[str, Any]:
+    """The content of a JSON file, just as `write_signed` got it.
+
+    Raises:
+        DamagedFile: it is not what was written.
+    """
+    content: dict[str, Any] = read_json(path, dict)
+    if content.pop("checksum", None) != digest(content):
+        raise DamagedFile(
+            f"{path} is not what was written: it is damaged, was changed, or comes from an earlier version. {ANEW}"
+        )
+    return content
 
 
 def read_metrics(path: Path) -> list[EpochRecord]:

@@ -11,9 +11,9 @@ from filelock import FileLock, Timeout
 
 from utils.distributed import from_writer, writer_only
 from utils.errors import DamagedFile, MachineError, RunError, system_error
-from utils.files import ANEW, read_json, remove_leftovers, write_json, write_text
-from utils.identity import differences, digest
-from utils.run_files import Config
+from utils.files import ANEW, read_json, remove_leftovers, write_text
+from utils.identity import differences
+from utils.run_files import Config, read_signed, write_signed
 
 log = logging.getLogger(__name__)
 
@@ -115,15 +115,7 @@ class RunFolder:
         Raises:
             DamagedFile: it is not what was written.
         """
-        path = self / "result.json"
-        if not path.exists():
-            return None
-        content = read_json(path, dict)
-        if content.pop("checksum", None) != digest(content):
-            raise DamagedFile(
-                f"{path} is not what was written: it is damaged, was changed, or comes from an earlier version. {ANEW}"
-            )
-        return content
+        return read_signed(self / "result.json") if (self / "result.json").exists() else None
 
     def clear(self) -> None:
         """Removes the files that runs write, and nothing else; the result goes first, so no moment looks finished."""
@@ -140,5 +132,5 @@ class RunFolder:
     def finish(self, result: dict[str, Any]) -> None:
         """Writes the result, which marks the run done, and removes the checkpoint."""
         self.check()
-        write_json(self / "result.json", {**result, "checksum": digest(result)})
+        write_signed(self / "result.json", result)
         self.checkpoint.unlink(missing_ok=True)

@@ -20,7 +20,8 @@ from data.split import Dataset, Split
 from models.preprocessing import Preprocessing
 from models.registry import Network, initial_weights
 from utils.errors import RunError
-from utils.files import load_tensors, read_json, write_json
+from utils.files import load_own_tensors
+from utils.run_files import read_signed, write_signed
 from utils.run_folder import RunFolder
 
 FILE = "model.json"
@@ -43,6 +44,7 @@ def save_description(folder: RunFolder, config: RunConfig, dataset: Dataset, met
         "samples": len(method.task.train),
         "transform": asdict(transform),
         "features": features,
+        "whose": config.whose(dataset.identity),
     }
     if encoder is not None:
         described["encoder"] = {
@@ -52,7 +54,7 @@ def save_description(folder: RunFolder, config: RunConfig, dataset: Dataset, met
             "preprocessing": None if encoder.preprocessing is None else asdict(encoder.preprocessing),
             "stored": list(dataset.train_pictures.shape[1:]),
         }
-    write_json(folder / FILE, described)
+    write_signed(folder / FILE, described)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def read_model(folder: Path, device: torch.device, weights: Path | None = None) 
         if not (folder / name).is_file():
             raise RunError(f"{folder / name} is missing. Name the folder of a finished run; an older one gets its "
                            f"{FILE} with --overwrite.")  # fmt: skip
-    about = read_json(folder / FILE)
+    about = read_signed(folder / FILE)
     transform = Transform(**_values(about["transform"]))
     settings = StageSettings(**about["settings"])
     encoder, seen, stored = None, transform, tuple(about["images"])
@@ -129,7 +131,7 @@ def read_model(folder: Path, device: torch.device, weights: Path | None = None) 
     task = Task(split, len(classes), device, settings, 0, about["method"], cue=cue, published=False)
     cls = methods[about["method"]]
     method = cls(task, cls.Hparams(**about["hparams"])).to(device).eval()
-    method.load_state_dict(load_tensors(folder / "model.pt"))
+    method.load_state_dict(load_own_tensors(folder / "model.pt", about["whose"]))
     return SavedModel(method, classes, split, encoder, transform, stored)
 
 

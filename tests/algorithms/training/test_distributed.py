@@ -167,8 +167,8 @@ def test_the_command_leaves_one_complete_folder(two):
     folder, _ = two
     run = folder / "log/colored_digits/deneb_gce/0.1_0.05/0"
     assert {path.name for path in run.iterdir()} == {
-        ".lock", "config.json", "metrics.jsonl", "model.pt", "result.json", "samples.csv", "selection.npz",
-        "train.log",
+        ".lock", "config.json", "metrics.jsonl", "model.json", "model.pt", "result.json", "samples.csv",
+        "selection.npz", "train.log",
     }  # fmt: skip
     assert json.loads((run / "config.json").read_text())["environment"]["processes"] == 2
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 4
