@@ -63,7 +63,7 @@ READERS = {
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory):
-    """By name, a log folder: one with a finished run and search, one whose run was killed after its first checkpoint."""
+    """By name, a log folder: of a finished run and search, and of a run that was killed after its first checkpoint."""
     folders = {}
     for name in ("finished", "killed"):
         folders[name] = tmp_path_factory.mktemp(name)
