@@ -129,6 +129,19 @@ def test_another_search_in_the_same_folder_is_refused_by_name(command):
         assert "--run_name" in errors
 
 
+def test_changed_data_under_a_search_are_noticed(command, tmp_path, trained, monkeypatch):
+    command("--search_trial", 2)
+    monkeypatch.setattr(colored_digits, "COLOR_JITTER", 0.3)
+    code, _, errors = command("--search_trial", 3)
+    assert code == 1
+    assert errors.startswith("error: the images of train, the images of valid, the images of test have changed: ")
+    assert len(trained) == 2
+    command("--search_trial", 2, "--run_name", "again")
+    assert len(trained) == 4, "no trial on other data is taken over"
+    _, output, _ = command(script=train_mix)
+    assert "is left aside: it was found for another run (other training images)" in output
+
+
 def test_failing_trials_are_recorded_and_the_search_goes_on(command, tmp_path):
     code, output, _ = command("--search_trial", 4, "--set", "lr=0.05,1e30", "--set", "q=0.5,0.7")
     kept = trials(tmp_path / HOME / "preset")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,17 @@ def test_a_space_file_that_is_none(tmp_path, text):
     (tmp_path / "space.json").write_text(text)
     with pytest.raises(UsageError, match=r"space\.json"):
         space("--alg", "gce", "--space", str(tmp_path / "space.json"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "null", "7", "{}", '{"q": []}', '{"q": 0.1}', '{"q": [null]}', '{"q": [[0.1, 0.3]]}', '{"q": [{}]}',
+     '{"q": [NaN, 0.1]}', '{"q": [1e999]}', '{"q": [0.1, 1%s]}' % ("0" * 400), "[" * 100_000, '{"q":' * 20_000],
+    ids=range(16),
+)  # fmt: skip
+def test_a_file_that_holds_no_space_is_one_line_of_error(tmp_path, content):
+    path = tmp_path / "space.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=re.escape(str(path))) as error:
+        space("--alg", "gce", "--space", str(path))
+    assert "\n" not in str(error.value)

@@ -1,9 +1,11 @@
 """What is shown of a history: ranks, the authors' columns, and the word oracle wherever test data chose."""
 
 import csv
+import json
 
 import pytest
 
+from utils.errors import DamagedFile
 from utils.hpo.trials import History, Trial, trials_csv, trials_table
 from utils.results import plots
 
@@ -27,6 +29,48 @@ def history(tmp_path):
 
 def test_a_history_comes_back_as_it_was_and_in_order(history):
     assert history.trials == TRIALS
+
+
+SPACE = {"q": [0.1, 0.3, 0.5, 0.7, 0.9], "tau": [1.0, 5.0]}
+LINE = {"number": 0, "values": {"q": 0.1, "tau": 1.0}, "status": "finished", "curve": [0.5]}
+WRONG = [
+    "",
+    "{",
+    "[]",
+    "null",
+    "[" * 100_000,
+    {},
+    LINE | {"number": "0"},
+    LINE | {"number": 10**30},
+    LINE | {"status": "lost"},
+    LINE | {"values": None},
+    LINE | {"curve": None},
+    LINE | {"curve": ["high"]},
+    LINE | {"curve": []},
+    LINE | {"details": []},
+    LINE | {"unheard_of": 1},
+    LINE | {"values": {"q": 0.1}},
+    LINE | {"values": {"q": 0.2, "tau": 1.0}},
+    LINE | {"values": {"q": [0.1], "tau": 1.0}},
+    json.dumps(LINE).replace("0.5", "NaN"),
+    json.dumps(LINE).replace("0.5", "1e999"),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=range(len(WRONG)))
+def test_a_line_that_is_no_trial_of_this_search_is_one_line_of_error(tmp_path, wrong):
+    path = tmp_path / "trials.jsonl"
+    second = wrong if isinstance(wrong, str) else json.dumps({"number": 1, **wrong} if wrong == {} else wrong)
+    path.write_text(f"{json.dumps(LINE | {'number': 5})}\n{second}\n")
+    with pytest.raises(DamagedFile, match=rf"cannot read {path}: line 2.*--overwrite") as error:
+        History(path, SPACE)
+    assert "\n" not in str(error.value)
+
+
+def test_a_number_twice_is_no_history(tmp_path):
+    (tmp_path / "trials.jsonl").write_text(f"{json.dumps(LINE)}\n" * 2)
+    with pytest.raises(DamagedFile, match="line 2 is no trial of this search"):
+        History(tmp_path / "trials.jsonl", SPACE)
 
 
 def test_the_best_comes_first_and_of_equals_the_earliest(history):
