@@ -68,7 +68,7 @@ def _file_name(*parts: str) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """What a page shows of a value: text that is no HTML of ours with escapes for what cannot be seen."""
+    """A value as pages show it: text that is no HTML of ours with escapes for what cannot be seen."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -226,7 +226,7 @@ class Report:
         return about
 
     def readable(self, otherwise: Any, place: Path, read: Callable[..., Any], *source: Any) -> Any:
-        """What `read` makes of a source; a complaint about `place`, and something else, if it is damaged."""
+        """Reads a source; if it is damaged, notes a complaint about `place` and returns something else."""
         try:
             with naming(place):
                 return read(*source)
@@ -266,7 +266,7 @@ class Report:
         return pictures
 
     def run(self, name: str, run: Run, last: list[dict[str, Any]], samples: Samples | None) -> dict[str, Any]:
-        """What a method's page shows of one run; `last` is its last epoch, if there is one."""
+        """The part of a method's page on one run; `last` is its last epoch, if there is one."""
         pictures: list[Picture] = []
         for path in sorted((run.folder / "figures").glob("*.png")):
             if path.stem != "learning_curves":  # drawn anew, over all seeds

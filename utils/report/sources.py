@@ -1,4 +1,4 @@
-"""What `utils.report` reads in run folders besides results: samples, commands, selections and searches."""
+"""Readers of what run folders hold besides results: samples, commands, selections and searches."""
 
 import contextlib
 import csv
@@ -27,7 +27,7 @@ TO_FIND = {
     "conflicting": ("Finding conflicting among clean samples", GROUPS[:2], GROUPS[1::2]),
     "noisy": ("Finding noisy samples", GROUPS, GROUPS[2:]),
 }
-"""What a selector's scores are judged by: a title, the groups looked at, and those of the samples to find."""
+"""Tasks by which a selector's scores are judged: a title, the groups looked at, and those of the samples to find."""
 
 SUSPECTS = 20
 """Rows in a table of the most suspicious labels."""
@@ -38,7 +38,7 @@ VALUELESS = {"clean_valid", "sync_bn"}
 
 @contextlib.contextmanager
 def naming(place: Path) -> Iterator[None]:
-    """Whatever a file of other contents than ours leads to becomes an error that names its place."""
+    """Turns any failure to read a file of other contents than ours into an error that names its place."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, EOFError, csv.Error, zipfile.BadZipFile) as error:
@@ -47,7 +47,7 @@ def naming(place: Path) -> Iterator[None]:
 
 
 def samples_of(folder: Path) -> Samples | None:
-    """What a run noted of its training images: `samples.csv`, or of an older run the score in `selection.npz`, or None.
+    """The notes of a run on its training images: `samples.csv`, of an older run the score in `selection.npz`, or None.
 
     Raises:
         RunError: the file is damaged.
@@ -81,7 +81,7 @@ def suspects(samples: Samples | None) -> list[dict[str, Any]]:
 
 
 def command(noted: Noted) -> tuple[str, bool]:
-    """What to type for a run again, and whether that is what was typed or only made of the run's arguments."""
+    """The command that trains a run again, and true if it is as it was typed, false if made of the run's arguments."""
     typed = noted.get("environment", {}).get("command")
     if typed:
         return typed if typed.startswith(("python ", "torchrun ")) else f"python {typed}", True
@@ -244,7 +244,7 @@ def selections(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def by_class(results: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """What became of every class, over seeds: images (of the first seed), mean accuracies, summed confusions.
+    """Every class over seeds: images (of the first seed), mean accuracies, summed confusions.
 
     Runs from before there were such numbers have none.
     """

@@ -103,7 +103,7 @@ def filled(page: str) -> str:
 
 
 def main(argv: list[str]) -> None:
-    """What `python -m utils.results` does.
+    """Prints or fills in the tables that the arguments ask for.
 
     Raises:
         RunError: there are no runs, or not all could be read; tables of the others are printed before.

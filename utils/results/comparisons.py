@@ -63,7 +63,7 @@ def counted(n: int, of: int, unfinished: int = 0) -> str:
 
 
 def results(runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """What came of the finished runs, of each seed once."""
+    """The results of the finished runs, of each seed once."""
     return [run.result for run in one_per_seed(runs) if run.result is not None]
 
 
@@ -106,7 +106,7 @@ def settings_title(rows: Iterable[Row]) -> str:
 
 
 def notes_on(rows: Iterable[Row]) -> list[str]:
-    """What readers must know of the seeds: doubles that do not count, and settings that not all noted."""
+    """Lines that readers need: doubles of seeds that do not count, and settings that not all seeds noted."""
     return [line for row in rows for line in (*doubles(row.label, row.runs), *row.notes())]
 
 
@@ -158,7 +158,7 @@ def ratios_tables(runs: list[Run], asked: Namespace) -> list[Table]:
 
 
 def differences_tables(runs: list[Run], asked: Namespace) -> list[Table]:
-    """What each method gains over another on the same seeds: mean and 95 % confidence interval (Student's t).
+    """The gain of each method over another on the same seeds: mean and 95 % confidence interval (Student's t).
 
     A row is compared with one whose network and schedule are its own.
     """

@@ -1,4 +1,4 @@
-"""Which runs may be averaged and which compared: seeds of one method with one setting, on the same data.
+"""Groups of runs that may be averaged or compared: seeds of one method with one setting, on the same data.
 
 Runs are told apart by what they noted of their data, network, schedule and hyper-parameters. What an older run did not
 note yet is taken to be as in the others, and a line below the table says so.
@@ -20,7 +20,7 @@ STAGES = ("first", "second", "third")
 
 NOISE = ("noise_type", "noise_style", "noise_matrix")
 CONTENTS = ("images", "true labels", "bias labels")
-"""What a data set's summary says of a split that no seed changes."""
+"""Parts of a split's summary that no seed changes."""
 
 RUN_WIDE = ("best_by", "resampling", "augment")
 """Arguments that belong to no stage and tell rows apart."""
@@ -99,7 +99,7 @@ def by_data(runs: Iterable[Run]) -> list[DataGroup]:
 
 
 def _data_of(run: Run) -> Description:
-    """What is equal for runs on the same data, whatever their seeds.
+    """A description that is equal for runs on the same data, whatever their seeds.
 
     Each seed draws the label noise anew, so that only runs of one seed have the same training labels.
     """
@@ -216,7 +216,7 @@ def _place(row: Row) -> tuple[Any, ...]:
 
 
 def _may_be_one(run: Run, other: Run) -> bool:
-    """Whether two runs began with the same arguments but for the seed, as far as both noted them."""
+    """True if two runs began with the same arguments but for the seed, as far as both noted them."""
     first, second = ({key: value for key, value in each.arguments.items() if key != "seed"} for each in (run, other))
     return not first or not second or first == second
 
@@ -274,7 +274,7 @@ def usual_values(rows: Iterable[Row]) -> Description:
 
 
 def _defaults(row: Row) -> dict[Any, bool]:
-    """Whether each hyper-parameter has its default, where runs noted it."""
+    """True for each hyper-parameter that has its default, false for others, where runs noted it."""
     first = row.runs[0]
     return {
         (of, "hparam", name): name not in stage["changed"]
@@ -285,7 +285,7 @@ def _defaults(row: Row) -> dict[Any, bool]:
 
 
 def _owners(run: Run) -> list[str]:
-    """What hyper-parameters are told apart by: the stage's method, with its place where two stages have the same."""
+    """The stages' methods, by which hyper-parameters are told apart; with their places where two are the same."""
     methods = [stage["method"] for stage in run.stages]
     return [f"{place}.{of}" if methods.count(of) > 1 else of for place, of in zip(STAGES, methods, strict=False)]
 

@@ -113,7 +113,7 @@ def score_histogram(folder: Path, score: np.ndarray, group: np.ndarray) -> None:
 
 @writer_only
 def choice_curve(folder: Path, name: str, value: float, curve: dict[str, list[float]]) -> None:
-    """What a selector read one of its hyper-parameters off: `chosen_NAME.png`, a panel for every other column."""
+    """The curve that a selector read a hyper-parameter off: `chosen_NAME.png`, a panel for every other column."""
     others = [column for column in curve if column != name]
     figure = Figure(figsize=(4.5 * len(others), 3.5), layout="constrained")
     for axis, column in zip(figure.subplots(1, len(others), squeeze=False)[0], others, strict=True):

@@ -36,11 +36,11 @@ class Run:
 
     @property
     def oracle(self) -> bool:
-        """Whether something about it was chosen on test data."""
+        """True if something about it was chosen on test data."""
         return self.result is not None and chosen_on_test_data(self.result)
 
     def value(self, when: str, key: str) -> float | None:
-        """What a finished run has of a metric at the "end" or at the "best" epoch; None if there is no such group."""
+        """A metric of a finished run at the "end" or at the "best" epoch; None if there is no such group."""
         return None if self.result is None else self.result[when][key]
 
     @property
@@ -66,7 +66,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Found:
-    """What lies below a folder: runs, what is wrong with those that cannot be read, and folders of something else."""
+    """Runs below a folder, a line for each that cannot be read, and folders of something else."""
 
     runs: list[Run]
     damaged: list[str]

@@ -1,4 +1,4 @@
-"""What a run shows of itself: the tables at its end, mean and deviation over seeds, the authors' CSV."""
+"""Tables of one run and of its seeds: shown at its end, and the authors' CSV."""
 
 import logging
 import re
@@ -47,12 +47,12 @@ def result_table(result: dict[str, Any]) -> str:
 
 
 def chosen_on_test_data(result: dict[str, Any]) -> bool:
-    """Whether anything in the run was chosen on test data: its best epoch, or a preset of its hyper-parameters."""
+    """True if anything in the run was chosen on test data: its best epoch, or a preset of its hyper-parameters."""
     return is_oracle(result["best_by"]) or any(preset["oracle"] for preset in result["presets"])
 
 
 def mass_table(stage: dict[str, Any]) -> str:
-    """What a selector made of the four groups: their share of the images and of the draws, in percent.
+    """The four groups as a selector treats them: their share of the images and of the draws, in percent.
 
     Below, how many images its draws are worth; runs from before there was such a number have none.
     """
