@@ -125,7 +125,8 @@ def _remarks(groups: list[list[Run]]) -> list[str]:
         first = runs[0]
         traits.append(
             {
-                "": first.data.get("origin", f"data {UNNOTED}"),
+                "": first.data.get("origin", f"data {UNNOTED}").partition(";")[0],
+                "classes ": ", ".join(first.data.get("classes", [UNNOTED])),
                 **{f"{name} ": _text(first.arguments.get(name, UNSET)) for name in NOISE},
                 "training data ": first.data.get("train", {}).get("fingerprint", UNNOTED),
                 "test data ": first.data.get("test", {}).get("fingerprint", UNNOTED),

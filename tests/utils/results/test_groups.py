@@ -184,7 +184,8 @@ def test_other_data_are_no_seed_of_the_same(tmp_path, other):
     mine = fingerprints("train 0") | {"classes": ["a", "b"]}
     write(tmp_path, "vanilla", 0, 0.5, data=mine)
     write(tmp_path, "vanilla", 1, 0.9, data=other)
-    assert [row[2] for row in lines(tmp_path)] == ["50.0", "90.0"]
+    assert sorted(row[2] for row in lines(tmp_path)) == ["50.0", "90.0"]
+    assert len({data.title for data in by_data(find_runs(tmp_path).runs)}) == 2
 
 
 def test_a_corrected_label_makes_other_data(tmp_path):
