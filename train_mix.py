@@ -88,6 +88,11 @@ def train(config: RunConfig) -> dict:
             f"and {result['referee_seconds']:.0f} s once for the referee that names the best epoch; "
             "--best_by valid_accuracy does without"
         )
+    if result.get("cross_validation_seconds"):
+        print(
+            f"and {result['cross_validation_seconds']:.0f} s once to cross-validate the labels for "
+            f"python -m utils.audit {config.folder}; --cross_validate 0 does without"
+        )
     return result
 
 

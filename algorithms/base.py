@@ -51,6 +51,47 @@ class Chosen:
     curve: dict[str, list[float]]
 
 
+class Dynamics(nn.Module):
+    """What training showed of each of N samples whenever it was served, before the update: its training dynamics.
+
+    Sources: wrong events, IDO (2025); mean confidence in the given label, Swayamdipta et al., EMNLP 2020,
+    arXiv:2009.10795. Whatever a method does with the images of a step (MixUp, views), its logits are taken as they are.
+
+    times_seen: how often, int32 [N]; with weighted draws perhaps never, or several times an epoch.
+    wrong_events: how often another class than the given label was predicted, int32 [N].
+    confidence_sum: of the given label's probabilities, float64 [N].
+    """
+
+    times_seen: Tensor
+    wrong_events: Tensor
+    confidence_sum: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("times_seen", torch.zeros(size, dtype=torch.int32))
+        self.register_buffer("wrong_events", torch.zeros(size, dtype=torch.int32))
+        self.register_buffer("confidence_sum", torch.zeros(size, dtype=torch.float64))
+
+    @torch.no_grad()
+    def observe(self, batch: Batch, logits: Tensor) -> None:
+        """Takes in a step's logits, float [B, C], without synchronising."""
+        index, labels = batch.index, batch.labels
+        wrong = (logits.argmax(1) != labels).int()
+        confidence = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
+        self.times_seen.index_add_(0, index, torch.ones_like(wrong))
+        self.wrong_events.index_add_(0, index, wrong)
+        self.confidence_sum.index_add_(0, index, confidence.double())
+
+    def columns(self) -> dict[str, Tensor]:
+        """As `samples.csv` calls them, [N] each, on the CPU; the mean confidence of a sample never seen is NaN."""
+        mean = self.confidence_sum / self.times_seen
+        return {
+            "times_seen": self.times_seen.cpu(),
+            "wrong_events": self.wrong_events.cpu(),
+            "training_confidence": mean.cpu(),
+        }
+
+
 class Method(nn.Module):
     """Base of every method. The trainer calls, for each epoch, `begin_epoch`, `step` on each of `batches`, `end_epoch`.
 
@@ -88,6 +129,7 @@ class Method(nn.Module):
     def __init__(self, task: Task, hparams: Any) -> None:
         super().__init__()
         self.task, self.hparams = task, hparams
+        self.dynamics = Dynamics(len(task.train))
         self.network = task.new_network()
         self.optimizers = [task.settings.optimizer(self.network.parameters())]
         self.scaler = torch.amp.GradScaler(task.device.type, enabled=task.settings.amp == "fp16")

@@ -1,7 +1,7 @@
-"""Who finds wrong labels on biased images: cleanlab, as it is recommended, or a run's `samples.csv`.
+"""Who finds wrong labels: cleanlab, as it is recommended, plain training, or what `utils.audit` makes of a run.
 
-python -m benchmarks.label_errors --dataset colored_digits --seeds 0,1,2
-python -m benchmarks.label_errors --rows docs/label_errors.jsonl --only_table     # the table of docs/audit.md again
+python -m benchmarks.label_errors --dataset colored_digits --seeds 0,1,2 --cross_validate 3
+python -m benchmarks.label_errors --rows docs/label_errors.jsonl --only_table     # the tables of docs/audit.md again
 
 cleanlab gets out-of-sample probabilities: the same network, trained plainly with the same schedule on all folds but
 one, judges the images of that fold. All other flags are those of train_mix.py; `--alg` is whose `samples.csv` competes.
@@ -26,15 +26,15 @@ import torch
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
-from algorithms.base import methods
+from algorithms.base import Method, methods
 from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.task import Task, over_split
 from algorithms.training.config import RunConfig
 from algorithms.training.run import run
 from algorithms.training.trainer import train_epoch
 from data.load import load_dataset
-from data.split import Dataset
-from utils.audit.samples import Samples, read_samples
+from data.split import Dataset, Split
+from utils.audit.samples import read_samples
 from utils.cli import Parser, number, run_script, show_log
 from utils.cpu import keep_freed_memory, use_threads
 from utils.errors import RunError
@@ -58,81 +58,125 @@ def label_quality() -> Callable[..., np.ndarray]:
     return get_label_quality_scores
 
 
+def trained(config: RunConfig, train: Split, classes: int, name: str, after: Callable[[Method], None]) -> Method:
+    """The last stage's method, trained on `train`; `after` is called with it after every epoch."""
+    stage = config.stages[-1]
+    task = Task(train, classes, config.device, stage.settings, config.data.seed, name)
+    method = methods[stage.method](task, stage.hparams).to(config.device)
+    schedulers = [stage.settings.scheduler(optimizer) for optimizer in method.optimizers]
+    for epoch in range(stage.settings.epochs):
+        train_epoch(method, epoch)
+        for scheduler in schedulers:
+            scheduler.step()
+        after(method)
+    return method.eval()
+
+
 def out_of_sample(config: RunConfig, dataset: Dataset, folds: int) -> np.ndarray:
     """Class probabilities, float64 [N, C], of every training image by a network that was not trained on it."""
-    stage, train, seed = config.stages[-1], dataset.train, config.data.seed
+    train = dataset.train
     probabilities = np.empty((len(train), dataset.num_classes))
-    divided = StratifiedKFold(folds, shuffle=True, random_state=seed).split(train.labels, train.labels)
+    divided = StratifiedKFold(folds, shuffle=True, random_state=config.data.seed).split(train.labels, train.labels)
     for fold, (inside, outside) in enumerate(divided):
         others = train.subset(torch.from_numpy(inside))
-        task = Task(others, dataset.num_classes, config.device, stage.settings, seed, f"fold {fold}")
-        method = methods[stage.method](task, stage.hparams).to(config.device)
-        schedulers = [stage.settings.scheduler(optimizer) for optimizer in method.optimizers]
-        for epoch in range(stage.settings.epochs):
-            train_epoch(method, epoch)
-            for scheduler in schedulers:
-                scheduler.step()
-        judged = over_split(method.eval().predict, train.subset(torch.from_numpy(outside)), config.device)
+        method = trained(config, others, dataset.num_classes, f"fold {fold}", lambda method: None)
+        judged = over_split(method.predict, train.subset(torch.from_numpy(outside)), config.device)
         probabilities[outside] = judged.double().softmax(1).numpy()
     return probabilities
 
 
-def suspicions(arguments: argparse.Namespace, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """How suspicious each competitor finds every training image, [N], by its name; and the images' groups, [N]."""
+def plainly(config: RunConfig, dataset: Dataset) -> dict[str, np.ndarray]:
+    """How suspicious plain training finds every label, [N], by what is looked at."""
+    confidences: list[np.ndarray] = []
+
+    def note(method: Method) -> None:
+        confidences.append(method.dynamics.columns()["training_confidence"].nan_to_num(nan=1.0).numpy())
+
+    labels = dataset.train.labels
+    method = trained(config, dataset.train, dataset.num_classes, "vanilla", note)
+    final = over_split(method.predict, dataset.train, config.device).double().softmax(1)
+    dynamics = method.dynamics
+    return {
+        "vanilla: confidence, in-sample": -final.gather(1, labels[:, None]).squeeze(1).numpy(),
+        "vanilla: first quarter of the epochs": -confidences[max(len(confidences) // 4, 1) - 1],
+        "vanilla: first half of the epochs": -confidences[max(len(confidences) // 2, 1) - 1],
+        "vanilla: all epochs": -confidences[-1],
+        "vanilla: wrong events": (dynamics.wrong_events / dynamics.times_seen.clamp(min=1)).numpy(),
+    }
+
+
+def suspicions(arguments: argparse.Namespace, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """How suspicious each competitor finds every training image, [N], by its name.
+
+    Also whether each label is wrong (1, 0 or -1 for unknown), and the images' groups, [N] each.
+    """
     quality = label_quality()
 
-    def samples_of(alg: str) -> tuple[RunConfig, Samples]:
+    def of(alg: str) -> RunConfig:
         config = resolve(argparse.Namespace(**{**vars(arguments), "alg": alg}))
-        config = replace(config, data=replace(config.data, seed=seed))
-        run(config)
-        return config, read_samples(config.folder)
+        return replace(config, data=replace(config.data, seed=seed))
 
-    debiased, ours = samples_of(arguments.alg)
-    plain, vanilla = samples_of("vanilla")
+    debiased, plain = of(arguments.alg), of("vanilla")
     dataset = load_dataset(plain.data)
-    groups = dataset.train_groups().numpy()
-    if not (groups >= 2).any() or not (groups[groups >= 0] < 2).any():
-        raise RunError("nothing to compare: known groups, and right and wrong labels among them, are needed.")
-    probabilities, labels = out_of_sample(plain, dataset, arguments.folds), dataset.train.labels.numpy()
+    labels, notes = dataset.train.labels.numpy(), dataset.annotations["train"]
+    wrong = torch.where(notes.true_labels < 0, -1, notes.wrong(dataset.train.labels).long()).numpy()
+    if not (wrong == 1).any() or not (wrong == 0).any():
+        raise RunError("nothing to compare: true labels, and right and wrong labels among them, are needed.")
+    run(debiased)
+    ours = read_samples(debiased.folder)
+    probabilities = out_of_sample(plain, dataset, arguments.folds)
     found = {
         f"cleanlab, {kind}": -quality(labels, probabilities, method=kind)
         for kind in ("self_confidence", "normalized_margin")
     }
-    found["vanilla: confidence, in-sample"] = -vanilla["given_label_confidence"]
-    found[f"{debiased.alg}: confidence"] = -ours["given_label_confidence"]
-    if np.isfinite(ours["prejudice_loss"]).all():
-        found[f"{debiased.alg}: prejudice loss"] = ours["prejudice_loss"]
-    return found, groups
+    found |= plainly(plain, dataset)
+    found |= {
+        f"{debiased.alg}: {words}": sign * ours[column]
+        for words, column, sign in (
+            ("confidence", "given_label_confidence", -1),
+            ("prejudice loss", "prejudice_loss", 1),
+            ("utils.audit, out-of-sample alone", "out_of_sample_confidence", -1),
+            ("utils.audit", "cross_validated_confidence", -1),
+        )
+        if np.isfinite(ours[column]).all()
+    }
+    return found, wrong, dataset.train_groups().numpy()
 
 
-def judged(suspicion: np.ndarray, groups: np.ndarray) -> Row:
-    """How well `suspicion` (float [N]) finds wrong labels; `groups` are positions in `GROUPS`, -1 is left out.
+def judged(suspicion: np.ndarray, wrong: np.ndarray, groups: np.ndarray) -> Row:
+    """How well `suspicion` (float [N]) finds labels that are wrong (1 or 0, -1 is left out).
+
+    Args:
+        groups: positions in `GROUPS`, -1 where unknown.
 
     Returns:
-        AUROC and average precision among `AMONG`; and of as many most suspicious images as labels are wrong, the share
-        that is wrong (precision), the share that is conflicting and clean (a false alarm that bias causes), and what
-        share of all conflicting-clean images these are.
+        AUROC and average precision among `AMONG`; the share of wrong labels among the 10 and the 50 most suspicious
+        images, and among as many as labels are wrong: what share of these is wrong, what share is conflicting and clean
+        (a false alarm that bias causes), and what share of all conflicting-clean images these are.
     """
-    known, wrong = groups >= 0, groups >= 2
+    known = wrong >= 0
+    suspicion, wrong, groups = suspicion[known], wrong[known] == 1, groups[known]
     row: Row = {}
     for name, members in AMONG.items():
-        among = np.isin(groups, members)
+        among = np.isin(groups, members) | (name == "all")
         row[f"auroc_{name}"] = auroc(suspicion, wrong, among)
         some = (wrong & among).any()
         row[f"precision_{name}"] = float(average_precision_score(wrong[among], suspicion[among])) if some else None
-    order = np.argsort(-suspicion[known], kind="stable")
-    flagged = groups[known][order[: wrong.sum()]]
-    rare = (groups == GROUPS.index("conflicting-clean")).sum()
-    row["flagged_wrong"] = float((flagged >= 2).mean())
-    row["flagged_conflicting_clean"] = float((flagged == 1).mean())
-    row["conflicting_clean_flagged"] = float((flagged == 1).sum() / rare) if rare else None
+    order = np.argsort(-suspicion, kind="stable")
+    row |= {f"precision_at_{count}": float(wrong[order[:count]].mean()) for count in (10, 50)}
+    flagged = order[: wrong.sum()]
+    row["flagged_wrong"] = float(wrong[flagged].mean())
+    rare = groups == GROUPS.index("conflicting-clean")
+    row["flagged_conflicting_clean"] = float(rare[flagged].mean()) if (groups >= 0).any() else None
+    row["conflicting_clean_flagged"] = float(rare[flagged].sum() / rare.sum()) if rare.any() else None
     return row
 
 
 TITLES = {
-    "auroc_all": "AUROC", "precision_all": "average precision", "auroc_conflicting": "AUROC, conflicting",
+    "auroc_all": "AUROC", "precision_all": "average precision", "precision_at_10": "wrong of 10",
+    "precision_at_50": "of 50", "flagged_wrong": "of all", "auroc_conflicting": "AUROC, conflicting",
     "precision_conflicting": "AP, conflicting", "auroc_aligned": "AUROC, aligned",
-    "flagged_wrong": "flagged: wrong", "flagged_conflicting_clean": "flagged: conflicting-clean",
+    "flagged_conflicting_clean": "flagged: conflicting-clean",
     "conflicting_clean_flagged": "conflicting-clean: flagged",
 }  # fmt: skip
 
@@ -144,17 +188,20 @@ def table(rows: list[Row]) -> str:
         settings[setting(row)][row["who"]].append(row)
     lines = []
     for name, competitors in settings.items():
-        seeds = sorted({row["seed"] for rows in competitors.values() for row in rows})
-        lines += [f"\n{name}; seeds {', '.join(map(str, seeds))}\n", f"| ranked by | {' | '.join(TITLES.values())} |"]
-        lines.append("|---" * (1 + len(TITLES)) + "|")
+        everything = [row for mine in competitors.values() for row in mine]
+        titles = {key: title for key, title in TITLES.items() if any(row.get(key) is not None for row in everything)}
+        seeds = sorted({row["seed"] for row in everything})
+        lines += [f"\n{name}; seeds {', '.join(map(str, seeds))}\n", f"| ranked by | {' | '.join(titles.values())} |"]
+        lines.append("|---" * (1 + len(titles)) + "|")
         for who, mine in competitors.items():
-            cells = [mean_and_deviation([row[key] for row in mine]) for key in TITLES]
+            cells = [mean_and_deviation([row.get(key) for row in mine]) for key in titles]
             lines.append(f"| {who} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def setting(row: Row) -> str:
-    return f"{row['dataset']}, bratio {row['bratio']}, nratio {row['nratio']}, {row['epochs']} epochs"
+    model = f", {row['model']}" if "model" in row else ""
+    return f"{row['dataset']}, bratio {row['bratio']}, nratio {row['nratio']}{model}, {row['epochs']} epochs"
 
 
 def main(argv: list[str]) -> int:
@@ -171,14 +218,15 @@ def compare(argv: list[str]) -> None:
         use_threads(arguments.threads)
         keep_freed_memory()
         config = resolve(arguments)
-        about = {"dataset": config.dataset_name, "bratio": config.data.bratio, "nratio": config.data.nratio}
-        about["epochs"] = config.stages[-1].settings.epochs
+        name = config.dataset_name if config.data.dataset != "folder" else f"folder {Path(config.data.data_dir).name}"
+        about = {"dataset": name, "bratio": config.data.bratio, "nratio": config.data.nratio}
+        about |= {"model": config.stages[-1].settings.model, "epochs": config.stages[-1].settings.epochs}
         for seed in arguments.seeds:
-            found, groups = suspicions(arguments, seed)
+            found, wrong, groups = suspicions(arguments, seed)
             for who, suspicion in found.items():
-                new = {**about, "seed": seed, "who": who, "folds": arguments.folds, **judged(suspicion, groups)}
+                new = {**about, "seed": seed, "who": who, "folds": arguments.folds, **judged(suspicion, wrong, groups)}
                 same = ("seed", "who", *about)
-                rows = [*(row for row in rows if any(row[key] != new[key] for key in same)), new]
+                rows = [*(row for row in rows if any(row.get(key) != new[key] for key in same)), new]
             write_text(arguments.rows, "".join(json.dumps(row) + "\n" for row in rows))
     print(table(rows))
 

@@ -7,23 +7,20 @@ is held out, without `test/` a fifth (before that), and what is not known is lef
 (`--annotations FILE`) may tell more. Its first line names its columns; `file` is the path below DIR, the others are
 optional, and so is every cell and every image:
 
-    file,true_label,bias_label,split
-    train/cat/0017.jpg,dog,cat,test
+    file,given_label,true_label,bias_label,split
+    train/cat/0017.jpg,dog,dog,cat,test
 
+given_label is the class to train on, where that is not the folder; which images are held out does not change with it.
 true_label is the right class; bias_label the class that the spurious cue points to; -1 in either says that it is not
 known; split (train, valid or test) overrides the folder. An image of which nothing is said has an unknown bias label,
-and an unknown true label in training and validation, where label noise is the question; in the test split the folder
-is taken as true.
+and an unknown true label in training and validation, where label noise is the question; in the test split the given
+label is taken as true.
 
 Where the CSV gives a split that has no folder fewer images than would be held out for it, images are held out as well,
 among those of which the CSV does not say that they are to be trained on.
 """
 
-import codecs
-import csv
-import io
 import logging
-import posixpath
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
@@ -51,6 +48,7 @@ from data.layouts.images import (
 from data.layouts.pt import pt_files, read_pt
 from data.registry import Defaults, dataset, option
 from data.split import Source
+from utils.annotations import plain_name, read_table
 from utils.errors import RunError, UsageError
 
 log = logging.getLogger(__name__)
@@ -59,13 +57,13 @@ NAME = "folder"
 SPLITS = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",)}
 """The splits, each with the names that its folder may have."""
 
-COLUMNS = ("file", "true_label", "bias_label", "split")
+COLUMNS = ("file", "true_label", "bias_label", "given_label", "split")
 UNKNOWN = "-1"
 
 
 @dataclass(frozen=True)
 class Options:
-    annotations: str = option("", help="CSV file with the columns file, true_label, bias_label, split")
+    annotations: str = option("", help=f"CSV file with the columns {', '.join(COLUMNS)}")
     image_size: int = size_option(0, f"{AUTOMATIC_SIZE}, unless all have one size of up to {KEPT_SIZE} pixels a side")
     skip_damaged: bool = skip_option()
     cache_dir: str = cache_option()
@@ -75,22 +73,37 @@ class Options:
 class Item:
     """What is known about an image.
 
+    folder: the label that its folder gives it. corrected: the one that the CSV gives it instead, or None.
     true, bias: a label; -1 where it is said to be unknown, None where nothing is said.
     assigned: whether the CSV says which split it belongs to.
     """
 
     path: Path
     split: str
-    given: int
+    folder: int
     true: int | None = None
     bias: int | None = None
+    corrected: int | None = None
     assigned: bool = False
+
+    @property
+    def given(self) -> int:
+        return self.folder if self.corrected is None else self.corrected
 
 
 @dataset(
     NAME,
     None,
-    Defaults(model="CONV", epochs=30, batch_size=64, lr=0.01, lr_decay_opt="20", bratio=None, nratio=0.0),
+    Defaults(
+        model="CONV",
+        epochs=30,
+        batch_size=64,
+        lr=0.01,
+        lr_decay_opt="20",
+        bratio=None,
+        nratio=0.0,
+        cross_validate=3,
+    ),
     options=Options,
     transforms={"none": BAR["none"], **BAR},
 )
@@ -162,7 +175,7 @@ def with_all_splits(items: list[Item], folders: Collection[str]) -> tuple[list[I
         assigned = sum(item.split == name for item in items)
         if name in folders or assigned >= max(share * (assigned + len(free)), 1):
             continue
-        held = hold_out(torch.tensor([items[at].given for at in free], dtype=torch.long), share, f"{NAME} {name}")
+        held = hold_out(torch.tensor([items[at].folder for at in free], dtype=torch.long), share, f"{NAME} {name}")
         for at in held.nonzero().flatten().tolist():
             items[free[at]] = replace(items[free[at]], split=name)
         said.append(words + (f", besides the {assigned} that the annotations name" if assigned else ""))
@@ -176,7 +189,7 @@ def _require_training_images(items: Iterable[Item], class_names: tuple[str, ...]
     trained = {item.given for item in items if item.split == "train"}
     for label, name in enumerate(class_names):
         if label not in trained:
-            there = any(item.given == label and train in item.path.parents for item in items)
+            there = any(item.folder == label and train in item.path.parents for item in items)
             raise RunError(
                 f"the annotations leave no image of {train / name} to train on; each class needs some."
                 if there
@@ -242,12 +255,12 @@ def _warn_of_twins(class_names: tuple[str, ...], train: Path) -> None:
 
 def annotated(items: dict[str, Item], file: Path, root: Path, class_names: tuple[str, ...]) -> dict[str, Item]:
     """`items` with what the CSV `file` tells."""
-    columns, rows, flaw = _read_table(file)
+    columns, rows, flaw = read_table(file)
     wrong = [column for column in columns if column not in COLUMNS]
     if "file" not in columns or wrong or len(set(columns)) < len(columns):
         raise RunError(f"{file}, line 1: the columns are {', '.join(columns)}; wanted file and any of {COLUMNS[1:]}.")
-    spellings = Counter(map(_plain, items))
-    unique = {plain: name for name in items if spellings[plain := _plain(name)] == 1}
+    spellings = Counter(map(plain_name, items))
+    unique = {plain: name for name in items if spellings[plain := plain_name(name)] == 1}
     classes = {name: label for label, name in enumerate(class_names)}
     out, seen = dict(items), set()
     for line, row in rows:
@@ -256,7 +269,7 @@ def annotated(items: dict[str, Item], file: Path, root: Path, class_names: tuple
             raise RunError(f"{place}: wanted {len(columns)} cells, one for each column.")
         if not any(row.values()):
             continue
-        name = cell if cell in items else unique.get(_plain(cell))
+        name = cell if cell in items else unique.get(plain_name(cell))
         if name is None:
             raise RunError(
                 f"cannot read --annotations {file}: {flaw}. Save it as UTF-8."
@@ -266,8 +279,8 @@ def annotated(items: dict[str, Item], file: Path, root: Path, class_names: tuple
         if name in seen:
             raise RunError(f"{place}: {name} is there a second time.")
         seen.add(name)
-        true, bias = (_label(row.get(column, ""), classes, f"{place}, {column}") for column in COLUMNS[1:3])
-        out[name] = replace(items[name], true=true, bias=bias)
+        true, bias, given = (_label(row.get(column, ""), classes, f"{place}, {column}") for column in COLUMNS[1:4])
+        out[name] = replace(items[name], true=true, bias=bias, corrected=None if given == -1 else given)
         said = row.get("split", "").strip()
         if said:
             split = next((split for split, synonyms in SPLITS.items() if said.lower() in synonyms), None)
@@ -288,42 +301,12 @@ def _warn_of_unknown_groups(items: Iterable[Item], file: Path) -> None:
         )  # fmt: skip
 
 
-def _read_table(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]], UnicodeDecodeError | None]:
-    """The columns and the rows, with the numbers of their lines; and what is wrong if it is not UTF-8.
-
-    File names that are not UTF-8 stand in it as bytes, as they do on the disk.
-    """
-    try:
-        content, flaw = file.read_bytes(), None
-        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content:
-            raise RunError(
-                f"cannot read --annotations {file}: it is UTF-16 or no text. Save it as CSV in UTF-8 (in Excel: CSV "
-                "UTF-8)."
-            )
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            text, flaw = content.decode("utf-8-sig", "surrogateescape"), error
-        delimiter = max(",;\t", key=text.partition("\n")[0].count)
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        columns = [name.strip().lower() for name in reader.fieldnames or []]
-        reader.fieldnames = columns
-        return columns, [(reader.line_num, row) for row in reader], flaw
-    except (OSError, csv.Error) as error:
-        raise RunError(f"cannot read --annotations {file}: {error}.") from error
-
-
-def _plain(name: str) -> str:
-    """A path or a class in the spelling in which it is compared where it is not found as it stands."""
-    return unicodedata.normalize("NFC", posixpath.normpath(name.strip().replace("\\", "/")))
-
-
 def _label(cell: str, classes: dict[str, int], place: str) -> int | None:
     if cell.strip() in ("", UNKNOWN) and cell not in classes:
         return -1 if cell.strip() else None
     if cell in classes:
         return classes[cell]
-    same = [label for name, label in classes.items() if _plain(name) == _plain(cell)]
+    same = [label for name, label in classes.items() if plain_name(name) == plain_name(cell)]
     if len(same) != 1:
         raise RunError(f"{place}: {cell!r} is no class; there are {listed(list(classes))}, and -1 for unknown.")
     return same[0]

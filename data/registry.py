@@ -15,6 +15,7 @@ class Defaults:
     """Settings that belong to a data set; a flag given on the command line wins.
 
     `bratio` is None where the files have the bias that they have.
+    `cross_validate` is in how many parts given labels are cross-validated, 0 for not.
     `first_epochs` is the length of a first stage (a selector) where it should differ from that of the final model.
     """
 
@@ -28,6 +29,7 @@ class Defaults:
     first_epochs: int | None = None
     opt: str = "SGD"
     weight_decay: float | None = None
+    cross_validate: int = 0
 
 
 def option(

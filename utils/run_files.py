@@ -79,6 +79,8 @@ class StageSummary(TypedDict):
     share: NotRequired[dict[str, Share | None]]
     mass: NotRequired[dict[str, Share | None]]
     reused: NotRequired[bool]
+    draws_by_class: NotRequired[list[float]]
+    kept_by_class: NotRequired[list[Count]]
 
 
 class PresetNote(TypedDict):
@@ -103,14 +105,24 @@ class Result(TypedDict):
     presets: list[PresetNote]
     seconds: NotRequired[Positive]
     referee_seconds: NotRequired[Positive]
+    cross_validation_seconds: NotRequired[Positive]
+    per_class: NotRequired[dict[str, list[Any]]]
+    confusion: NotRequired[list[list[Count]]]
+    warnings: NotRequired[list[str]]
     peak_memory_bytes: Positive | None
     checksum: NotRequired[str]
+
+
+class Warned(TypedDict):
+    """What the audit takes from `result.json`, also from one of an earlier version."""
+
+    warnings: NotRequired[list[str]]
 
 
 class EpochRecord(TypedDict):
     """A line of `metrics.jsonl`; there are more keys, one for each criterion.
 
-    kept: the size of each group in what a method chose to train on.
+    kept: the size of each group in what a method chose to train on. kept_by_class: the same of each class.
     """
 
     stage: Annotated[int, Bounds(1, 3)]
@@ -121,6 +133,7 @@ class EpochRecord(TypedDict):
     lr: NotRequired[float]
     seconds: NotRequired[Positive]
     kept: NotRequired[dict[str, Count]]
+    kept_by_class: NotRequired[list[Count]]
     valid_accuracy: NotRequired[Share | None]
     valid_loss: NotRequired[float | None]
     test_accuracy: NotRequired[Share | None]

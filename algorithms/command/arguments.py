@@ -13,6 +13,7 @@ import torch
 
 from algorithms.base import Method, methods
 from algorithms.command.listing import LISTS
+from algorithms.confident import Confident
 from algorithms.task import OPTIMIZERS, PRECISIONS, SCHEDULES, StageSettings
 from algorithms.training.config import STAGES, RunConfig, StageConfig
 from algorithms.training.criteria import CRITERIA, DEFAULT
@@ -75,6 +76,9 @@ GENERAL = {"momentum": 0.9, "lr_decay": "StepLR", "lr_decay_rate": 0.1, "amp": "
 
 REFEREE_EPOCHS = 10
 """A referee need only know the cue; where first stages train longer, it trains no longer than that."""
+
+CROSS_VALIDATION_EPOCHS = 20
+"""Networks that judge labels need not be good, and longer training is little help: see docs/audit.md."""
 
 IGNORED = {
     "num_workers": "images stay in memory and batches are made on the device, so there are no worker processes",
@@ -216,6 +220,11 @@ def _add_run(group: Any) -> None:
     group.add_argument("--best_by", choices=CRITERIA, metavar="CRITERION",
                        help=f"what names the best epoch: {', '.join(CRITERIA)} (default: {DEFAULT}, with --clean_valid "
                        "clean_valid)")  # fmt: skip
+    group.add_argument(
+        "--cross_validate", type=number(int, low=0, high=20), metavar="K",
+        help="judge every given label by plain networks that were not trained on it, K-fold, for utils.audit: as much "
+        "work as K short plain runs, kept for other runs on the same data; 0: not (default: the data set's)",
+    )  # fmt: skip
     group.add_argument("--gpu", help="number of the CUDA device, or cpu (default: the first one, if there is one)")
     group.add_argument("--sync_bn", action="store_true", help="under torchrun: batch norm over the whole batch")
     group.add_argument(
@@ -319,6 +328,7 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
         alg="_".join(names),
         best_by=best_by,
         referee=_referee(given, defaults) if CRITERIA[best_by].refereed else None,
+        cross_validation=None if Confident.name in names else _cross_validation(given, defaults),
         data=data_settings(arguments),
         stages=stages,
         device=device,
@@ -408,6 +418,18 @@ def _referee(given: dict[str, Any], defaults: Defaults) -> StageConfig:
     short = min(settings.epochs, REFEREE_EPOCHS)
     settings = dataclasses.replace(settings, epochs=short, amp="off", compile=False)  # it judges every precision alike
     return StageConfig(prejudice.name, prejudice.Hparams(), settings)
+
+
+def _cross_validation(given: dict[str, Any], defaults: Defaults) -> StageConfig | None:
+    """Plainly trained networks with the flags' settings and a short schedule, whatever the run's stages are."""
+    folds = defaults.cross_validate if given["cross_validate"] is None else given["cross_validate"]
+    if folds == 0:
+        return None
+    if folds == 1:
+        raise UsageError("--cross_validate 1: wanted the number of parts, 2 or more, or 0 for none.")
+    settings = _settings(given, defaults, stage=None, selector=False)
+    settings = dataclasses.replace(settings, epochs=min(settings.epochs, CROSS_VALIDATION_EPOCHS))
+    return StageConfig(Confident.name, Confident.Hparams(folds=folds), settings)
 
 
 def _settings(given: dict[str, Any], defaults: Defaults, stage: str | None, selector: bool) -> StageSettings:

@@ -132,7 +132,7 @@ class TrialRun:
 
     def config(self, values: dict[str, Any]) -> RunConfig:
         config = resolve(argparse.Namespace(**{**vars(self.arguments), **values}))
-        config = replace(config, referee=self.referee, presets=self.presets, trial=self.data)
+        config = replace(config, referee=self.referee, presets=self.presets, cross_validation=None, trial=self.data)
         return replace(config, overwrite=False, figures=False, result_dir=None)
 
     def name(self, values: dict[str, Any]) -> str:

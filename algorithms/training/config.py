@@ -59,7 +59,7 @@ class RunConfig:
     """Everything that a run needs to know, resolved.
 
     best_by: the criterion (see criteria.py) that names the best epoch. referee: how its referee is trained, if it needs
-    one.
+    one. cross_validation: how the networks that judge given labels out of sample are trained, if any.
     """
 
     alg: str
@@ -68,6 +68,7 @@ class RunConfig:
     device: torch.device
     best_by: str = "valid_accuracy"
     referee: StageConfig | None = None
+    cross_validation: StageConfig | None = None
     resampling: bool = True
     log_dir: Path = Path("log")
     run_name: str | None = None
@@ -111,6 +112,8 @@ class RunConfig:
             values["views"] = self.data.encoder.views
         if self.referee is not None:
             values["referee"] = self.referee.as_dict()
+        if self.cross_validation is not None:
+            values["cross_validation"] = self.cross_validation.as_dict()
         if self.sync_bn:
             values["sync_bn"] = True
         for number, stage in enumerate(self.stages):

@@ -37,8 +37,9 @@ class Journal:
         self.folder, self.write_scalars, self.watch = folder, write_scalars, watch
         self.records: list[Record] = []
         self.other_seconds = 0.0
-        """Time to add to that of this process: what earlier ones spent on the stages, less what is the referee's."""
+        """Time to add to that of this process: what earlier ones spent on the stages, less what is told apart below."""
         self.referee_seconds = 0.0
+        self.cross_validation_seconds = 0.0
         self.stages: list[dict[str, Any]] = []
 
     def on_epoch(self, history: list[Record]) -> None:
@@ -52,6 +53,8 @@ class Journal:
         """Keeps a trained stage's epochs and, for `result.json`, its settings, its time and `more`."""
         self.records += self._numbered(fitted.history)
         self.other_seconds += fitted.earlier
+        if "kept_by_class" in fitted.history[-1]:
+            more["kept_by_class"] = fitted.history[-1]["kept_by_class"]
         seconds = sum(record["seconds"] for record in fitted.history)
         self.stages.append({**stage.as_dict(), "seconds": seconds, **more})
 

@@ -27,9 +27,8 @@ def stages_of(alg: str) -> list[str]:
     for name in names:
         methods[name]  # raises, with the nearest name
     if len(names) == 2 and (reason := objection(*names)):
-        near = [pair for pair in valid_pairs() if names[0] in pair or names[1] in pair]
-        nearest = sorted(near, key=lambda pair: -sum(a == b for a, b in zip(pair, names, strict=True)))[:4]
-        known = ", ".join("_".join(pair) for pair in nearest)
+        near = [[pair for pair in valid_pairs() if pair[position] == name][:2] for position, name in enumerate(names)]
+        known = ", ".join("_".join(pair) for pairs in near for pair in pairs)
         raise UsageError(f"--alg {alg}: {reason}." + (f" Near it: {known}." if known else ""))
     if len(names) == 1 and (first := methods[alg].first) is not None:
         return [first, alg]

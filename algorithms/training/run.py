@@ -12,9 +12,9 @@ from algorithms.training import outputs
 from algorithms.training.config import RunConfig
 from algorithms.training.outputs import Journal, Watch
 from algorithms.training.pairs import passed_on
-from algorithms.training.samples import audit
+from algorithms.training.samples import tell
 from algorithms.training.saved_model import save_description
-from algorithms.training.stages import TrainingSet, referee_logits, select, train_final
+from algorithms.training.stages import TrainingSet, cross_validated, referee_logits, select, train_final
 from algorithms.training.trainer import Evaluator
 from data.load import load_dataset
 from data.split import Split
@@ -76,13 +76,19 @@ def _train(config: RunConfig, folder: RunFolder, there: Config | None, watch: Wa
         among = replace(evaluate, groups=groups[current.members], referee=referee)
         method, history = train_final(config, folder, current, among, journal)
     save_tensors(folder / "model.pt", method.state_dict(), config.whose(dataset.identity))
+    result = outputs.result(config, summary, journal, history)
     if not config.trial:
         save_description(folder, config, dataset, method)
-        method.eval()
-        audit(folder, dataset, method, current.rating(method.diagnostics(), len(groups)), config.figures)
-    result = outputs.result(config, summary, journal, history) | {
+        whole = current.split if len(current.members) == len(groups) else _place(dataset.train, config.device)
+        rated = current.rating(method.dynamics.columns() | method.eval().diagnostics(), len(groups))
+        if config.cross_validation is not None:
+            rated |= cross_validated(config, whole, evaluate, journal)
+        splits = {"train": whole, "valid": valid, "test": test}
+        result |= tell(folder, dataset, splits, method, rated, journal.stages, config.figures)
+    result |= {
         "seconds": time.perf_counter() - start + journal.other_seconds,
         "referee_seconds": journal.referee_seconds,
+        "cross_validation_seconds": journal.cross_validation_seconds,
         "peak_memory_bytes": peak_memory(config.device),
     }
     outputs.save_result(config, folder, journal, result)

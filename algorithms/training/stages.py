@@ -95,11 +95,13 @@ def select(
     values, score = from_writer(lambda: selected)
     diagnostics, chosen = {} if config.trial else method.diagnostics(), method.chosen()
     selection = Selection(kind, values, score, current.split.fingerprint(), diagnostics, chosen)
-    quality = selection_quality(selection.share_of_draws().numpy(), score.numpy(), evaluate.groups.numpy())
+    draws, labels = selection.share_of_draws(), current.split.labels.cpu()
+    by_class = draws.new_zeros(evaluate.dataset.num_classes).index_add_(0, labels, draws).tolist()
+    quality = selection_quality(draws.numpy(), score.numpy(), evaluate.groups.numpy())
     if chosen is not None:
         quality["chosen"] = asdict(chosen)
         _log_choice(stage.method, chosen)
-    journal.end_stage(stage, fitted, reused=reused, **quality)
+    journal.end_stage(stage, fitted, reused=reused, draws_by_class=by_class, **quality)
     return selection
 
 
@@ -135,6 +137,19 @@ def referee_logits(config: RunConfig, train: Split, evaluate: Evaluator, journal
     journal.other_seconds -= time.perf_counter() - start
     journal.referee_seconds = fitted.seconds
     return logits
+
+
+def cross_validated(config: RunConfig, train: Split, evaluate: Evaluator, journal: Journal) -> dict[str, Tensor]:
+    """Columns of `samples.csv` by networks that were not trained on the images they judge, [N] each.
+
+    The journal gets the time that these took.
+    """
+    assert config.cross_validation is not None
+    start = time.perf_counter()
+    method, fitted, _ = trained_selector(config, config.cross_validation, train, evaluate, config.overwrite)
+    journal.other_seconds -= time.perf_counter() - start
+    journal.cross_validation_seconds = fitted.seconds
+    return method.diagnostics()
 
 
 def trained_selector(

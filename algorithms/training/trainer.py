@@ -132,6 +132,8 @@ def fit(
             ) from error
         if method.training_subset is not None:
             record["kept"] = evaluate.kept(method.training_subset)
+            labels = method.task.train.labels.cpu()[method.training_subset]
+            record["kept_by_class"] = torch.bincount(labels, minlength=evaluate.dataset.num_classes).tolist()
         for scheduler in schedulers:
             scheduler.step()
         history.append({"method": method.name, "epoch": epoch + 1, **record})
@@ -159,6 +161,7 @@ def train_epoch(method: Method, epoch: int, after_step: Callable[[], None] = lam
     bar = tqdm(method.batches(epoch), desc=f"epoch {epoch + 1}", leave=False, disable=bars_off(), mininterval=0.5)
     for batch in bar:
         loss, logits = method.step(batch)
+        method.dynamics.observe(batch, logits)
         totals += torch.stack([loss * len(logits), (logits.argmax(1) == batch.labels).sum()])
         seen += len(logits)
         after_step()

@@ -122,6 +122,30 @@ def test_what_is_known_reaches_the_annotations_and_noise_is_added_to_given_label
     }  # fmt: skip
 
 
+def test_a_given_label_corrects_the_folder_and_moves_no_image_between_splits(tree):
+    for name in ("valid", "test"):
+        remove(tree / name)
+    before = build(tree)
+    kept = {name: getattr(before, name) for name in SPLITS}
+    chosen = {name: kept[name].files[0] for name in SPLITS}
+    assert all(file.startswith("train/cat/") for file in chosen.values())
+    rows = "".join(f"{file},dog,\n" for file in chosen.values())
+    after = build(tree, table(tree, f"file,given_label,true_label\n{rows}train/cat/39.png,-1,\n"))
+    for name in SPLITS:
+        split = getattr(after, name)
+        assert split.files == kept[name].files
+        assert split.labels[0] == 1
+        assert torch.equal(split.labels[1:], kept[name].labels[1:])
+    assert after.train.truth[0] == -1, "correcting a label says nothing about the truth"
+    assert after.test.truth[0] == 1, "but of test images given labels are taken as true"
+
+
+def test_a_class_can_be_corrected_away(tree):
+    rows = "".join(f"train/dog/{i:02}.png,cat\n" for i in range(20))
+    with pytest.raises(RunError, match=r"annotations leave no image of .*dog"):
+        build(tree, table(tree, "file,given_label\n" + rows))
+
+
 def test_clean_validation_takes_true_labels_where_they_are_known(tree):
     rows = "".join(f"test/cat/{i:02}.png,dog\n" for i in range(6))
     settings = DataSettings(

@@ -21,7 +21,7 @@ from typing import Any
 import preset_standalone
 import train_mix
 from data import colored_digits, prepare
-from utils.audit import samples as audit
+from utils.audit import __main__ as audit
 from utils.cli import run_script
 from utils.report import __main__ as report
 from utils.results import collector

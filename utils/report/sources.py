@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from utils.audit.samples import FILE, Samples, label_errors, read_samples
+from utils.audit.ranking import ranking
+from utils.audit.samples import FILE, Samples, read_samples
 from utils.errors import MachineError, RunError
 from utils.hpo.trials import History, Status, Trial
 from utils.metrics import GROUPS, is_oracle, larger_is_better, record_key
@@ -73,11 +74,18 @@ def judged(samples: Samples, target: str) -> dict[str, tuple[np.ndarray, np.ndar
 
 
 def suspects(samples: Samples | None) -> list[dict[str, Any]]:
-    """The images whose given label is likeliest to be wrong, the likeliest first: their columns of `samples.csv`."""
+    """The images whose given label is likeliest to be wrong, the likeliest first: their columns of `samples.csv`.
+
+    Also the `other` label that each may have, and the `confidence` in the given one that they are ranked by.
+    """
     if samples is None or "predicted_label" not in samples:
         return []
-    columns = (samples[name] for name in ("given_label", "predicted_label", "given_label_confidence"))
-    return [{name: values[i] for name, values in samples.items()} for i in label_errors(*columns)[:SUSPECTS]]
+    ranked = ranking(samples)
+    return [
+        {name: values[i] for name, values in samples.items()}
+        | {"other": ranked.other[i], "confidence": ranked.confidence[i], "words": ranked.words}
+        for i in ranked.errors[:SUSPECTS]
+    ]
 
 
 def command(noted: Noted) -> tuple[str, bool]:

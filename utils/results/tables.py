@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from utils.distributed import writer_only
 from utils.errors import RunError, machine_error
-from utils.escape import printable
+from utils.escape import elided, printable
 from utils.files import write_text
 from utils.metrics import is_oracle
 
@@ -43,6 +43,30 @@ def result_table(result: dict[str, Any]) -> str:
         lines.append(f"{when:>13} {cells}{result[when]['epoch']:>7}")
     oracle = " (oracle)" if is_oracle(result["best_by"]) else ""
     lines.append(f"{'':>14}best: the epoch with the best {result['best_by']}{oracle}")
+    return "\n".join(lines)
+
+
+SHOWN_CLASSES = 20
+"""More would not fit on a screen."""
+
+
+def class_table(result: dict[str, Any]) -> str:
+    """Images and accuracies of every class, and what its test images are taken for; blank for very many classes.
+
+    Classes are numbered, for the columns of the confusion matrix.
+    """
+    about, matrix = result["per_class"], result["confusion"]
+    names = [f"{number} {elided(name, 20)}" for number, name in enumerate(about["names"], 1)]
+    if len(names) > SHOWN_CLASSES:
+        return ""
+    width = max(5, *map(len, names))
+    wide = max(4, 1 + max(len(str(count)) for row in matrix for count in row))
+    header = "".join(f"{title:>9}" for title in ("train", "valid", "test", "valid %", "test %"))
+    lines = [f"{'class':<{width}}{header}  taken for" + "".join(f"{n:>{wide}}" for n in range(1, 1 + len(names)))]
+    for c, name in enumerate(names):
+        counts = "".join(f"{about[split][c]:>9}" for split in ("train", "valid", "test"))
+        shares = "".join(f"{percent(about[key][c]):>9}" for key in ("valid_accuracy", "test_accuracy"))
+        lines.append(f"{name:<{width}}{counts}{shares}{'':>11}" + "".join(f"{n:>{wide}}" for n in matrix[c]))
     return "\n".join(lines)
 
 

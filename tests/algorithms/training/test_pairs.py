@@ -18,7 +18,7 @@ DEBIASING = {"contradicted", "deneb", "jtt", "pgd", "lff", "disen"}
 FINAL = {"vanilla", "gce", "sce", "elr", "elr+"}
 TELLING = {"deneb", "vanilla", "gce"}
 """What `la` can follow."""
-KEEPING = {"aum", "coteaching", "coteaching+", "dividemix", "fdividemix", "fine"}
+KEEPING = {"aum", "confident", "coteaching", "coteaching+", "dividemix", "fdividemix", "fine"}
 
 
 def test_every_method_is_in_the_matrix():
