@@ -163,13 +163,15 @@ def differences_tables(runs: list[Run], asked: Namespace) -> list[Table]:
     A row is compared with one whose network and schedule are its own.
     """
     against, when, key = asked.against, asked.when or "end", METRICS[asked.metric]
-    tables = []
+    head = ["method", "pairs", "difference", "95 % interval"]
+    tables, lacking = [], []
     for data in by_data(runs):
-        everything = rows_of(data.runs)
         known = [row for row in rows_of(data.runs, [against]) if row.final]
         if not known:
-            raise UsageError(f"there is no finished run of {against} on {data.title}, to compare with.")
-        rows = rows_of(data.runs, asked.methods) if asked.methods else everything
+            lacking.append(f"there is no finished run of {against} on {data.title}, to compare with.")
+            tables.append(Table(f"{data.title}: {asked.metric}, {when}", head, [], lacking[-1:]))
+            continue
+        rows = rows_of(data.runs, asked.methods)
         cells: list[list[Cell]] = []
         notes = notes_on([*known, *(row for row in rows if row.label not in {base.label for base in known})])
         for row in rows:
@@ -185,7 +187,9 @@ def differences_tables(runs: list[Run], asked: Namespace) -> list[Table]:
                 cells.append([label, str(len(gains)), mean, interval(gains)])
         names = " or ".join(base.label for base in known)
         title = f"{data.title}: {asked.metric}, {when}, points above {names} on the same seeds"
-        tables.append(Table(title, ["method", "pairs", "difference", "95 % interval"], cells, notes))
+        tables.append(Table(title, head, cells, notes))
+    if len(lacking) == len(tables):
+        raise UsageError(lacking[0])
     return tables
 
 

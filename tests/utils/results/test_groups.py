@@ -274,12 +274,15 @@ def test_a_later_run_does_not_replace_an_earlier_one_in_differences(tmp_path):
     assert "vanilla: seed 0 is there 2 times" in tables_text([str(tmp_path), "--show", "differences"])
 
 
-def test_differences_need_a_run_to_be_taken_from_on_every_set_of_data(tmp_path):
-    write(tmp_path / "a", "vanilla", 0, 0.5)
-    write(tmp_path / "a", "gce", 0, 0.6)
-    write(tmp_path / "b", "gce", 0, 0.6, data=fingerprints("x", "y"))
-    with pytest.raises(UsageError, match=r"no finished run of vanilla on toy, nratio 0\.1, .*training data x"):
+def test_data_without_a_run_to_compare_with_are_named(tmp_path):
+    write(tmp_path / "a", "gce", 0, 0.6, data=fingerprints("x", "y"))
+    with pytest.raises(UsageError, match="no finished run of vanilla on toy"):
         tables_text([str(tmp_path), "--show", "differences"])
+    write(tmp_path / "b", "vanilla", 0, 0.5)
+    write(tmp_path / "b", "gce", 0, 0.6)
+    text = tables_text([str(tmp_path), "--show", "differences"])
+    assert [row[:3] for row in lines(tmp_path, "--show", "differences")] == [["gce", "1", "+10.0"]]
+    assert "no finished run of vanilla on toy, nratio 0.1, bratio 0.05, training data x" in text
 
 
 def test_columns_of_ratios_have_the_rows_of_their_own_setting(tmp_path):
