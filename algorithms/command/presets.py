@@ -89,8 +89,8 @@ def with_presets(
     if not used and by_name:
         found = " and ".join(stage["method"] for stage in preset["stages"])
         raise UsageError(f"--preset {arguments.preset} sets {found}: nothing that --alg {arguments.alg} leaves open.")
-    if other:
-        lines.append(f"preset {path} was found for another run ({other})")
+    if by_name:
+        lines.append(f"preset {path} was found for {f'another run ({other})' if other else 'just such a run'}")
     return completed, tuple(used), lines
 
 

@@ -127,7 +127,8 @@ def test_a_search_on_other_images_or_one_that_does_not_say_is_left_aside(write, 
 def test_the_tuned_preset_is_taken_by_name_and_says_what_it_was_found_for(write, resolved):
     write("presets/colored_digits/deneb_gce.json", found(preset(deneb={"tau": 10}, gce={"q": 0.1})))
     hparams, used, lines = resolved("--alg", "deneb", "--preset", "tuned")
-    assert (hparams[0].tau, len(used), len(lines)) == (10, 2, 2)
+    assert (hparams[0].tau, len(used), len(lines)) == (10, 2, 3)
+    assert lines[-1].endswith("deneb_gce.json was found for just such a run")
     hparams, used, lines = resolved("--alg", "deneb", "--preset", "tuned", "--model", "MLP")
     assert hparams[0].tau == 10
     assert "--model CONV there, MLP now" in lines[-1]
