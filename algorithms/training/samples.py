@@ -11,7 +11,7 @@ from algorithms.base import Method
 from algorithms.task import over_split
 from algorithms.training.classes import by_class, warnings
 from data.split import Dataset, Split
-from data.store import read
+from data.store import ImageFiles, Images, read
 from utils.audit.ranking import ranking
 from utils.audit.samples import FILE, names, numbers, read_samples, write_samples
 from utils.audit.suspects import FILE as SUSPECTS
@@ -101,7 +101,7 @@ def picture_suspects(folder: RunFolder, dataset: Dataset, method: Method, train:
     likeness = (features[index] @ features.T).scatter_(1, index[:, None], -torch.inf)
     neighbours = likeness.topk(min(NEIGHBOURS, len(train) - 1)).indices
     pictured = torch.cat([index, neighbours.flatten()]).unique()
-    pictures = read(dataset.train_pictures, pictured).float()
+    pictures = _pictures(dataset.train_pictures, pictured)
     shrink = min(1.0, PICTURE_SIZE / max(pictures.shape[2:]))
     if shrink < 1:
         pictures = F.interpolate(pictures, scale_factor=shrink, mode="bilinear", antialias=True)
@@ -114,3 +114,11 @@ def picture_suspects(folder: RunFolder, dataset: Dataset, method: Method, train:
         {"likeliest label errors: given label (what it may be)": errors[: plots.SHEET]},
         dataset.train.labels, others, notes.wrong(dataset.train.labels), dataset.class_names,
     )  # fmt: skip
+
+
+def _pictures(images: Images | ImageFiles, index: Tensor) -> Tensor:
+    """The images at `index` (int64 [K]), float [K, C, H, W]; those that stay in their files squashed to one size."""
+    if not isinstance(images, ImageFiles):
+        return read(images, index).float()
+    sides = (PICTURE_SIZE, PICTURE_SIZE)
+    return torch.cat([F.interpolate(images[i][None].float(), sides, mode="area") for i in index.tolist()])
