@@ -2,12 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.la import cell_prior, draws_by_label, given_label_losses
 from algorithms.parts.cue import CueModel, fit_cue_model, symmetric_noise
+from algorithms.training.run import run
+from utils.audit.samples import read_samples
 
 
 def float64(*values):
@@ -95,3 +99,13 @@ def test_posteriors_are_columns(prior, make):
     assert all(column.shape == (96,) and ((column >= 0) & (column <= 1)).all() for column in told.values())
     agrees = method.task.cue.argmax(1) == method.task.train.labels
     torch.testing.assert_close(told["mislabelled_probability"][agrees], told["conflicting_probability"][agrees])
+
+
+def test_the_posteriors_of_the_final_model_are_in_samples_csv(tmp_path):
+    flags = ["--epochs", "1", "--model", "MLP", "--log_dir", str(tmp_path), "--best_by", "valid_loss", "--no_figures"]
+    config = resolve(parse_arguments([*flags, "--alg", "la"], "test"))
+    run(config)
+    samples = read_samples(config.folder)
+    for name in ("mislabelled_probability", "conflicting_probability", "entropy"):
+        assert np.isfinite(samples[name]).all()
+    assert np.ptp(samples["mislabelled_probability"]) > 0.5

@@ -19,7 +19,7 @@ COLUMNS = (
     "index", "file", "given_label", "true_label", "bias_label", "group", "score", "sampling_probability",
     "prejudice_loss", "clean_aligned_probability", "entropy", "predicted_label", "given_label_confidence",
     "times_seen", "wrong_events", "training_confidence", "out_of_sample_label", "out_of_sample_confidence",
-    "cross_validated_confidence", "expected_precision",
+    "cross_validated_confidence", "expected_precision", "mislabelled_probability", "conflicting_probability",
 )  # fmt: skip
 
 BYTES = "surrogateescape"
@@ -48,6 +48,7 @@ def write_samples(path: Path, columns: dict[str, Sequence]) -> None:
     Names of files that are not UTF-8 keep their bytes, and no name is a formula to a spreadsheet.
     """
     columns = {name: list(map(csv_cell, cells)) if name in TEXTS else cells for name, cells in columns.items()}
+    assert columns.keys() <= set(COLUMNS), "a column that has no place in COLUMNS"
     blank = [""] * len(columns["index"])
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", errors=BYTES, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -74,9 +74,10 @@ def test_what_is_written_is_read(folder):
     assert lines[0] == (
         "index,file,given_label,true_label,bias_label,group,score,sampling_probability,prejudice_loss,"
         "clean_aligned_probability,entropy,predicted_label,given_label_confidence,times_seen,wrong_events,"
-        "training_confidence,out_of_sample_label,out_of_sample_confidence,cross_validated_confidence,expected_precision"
+        "training_confidence,out_of_sample_label,out_of_sample_confidence,cross_validated_confidence,expected_precision,"
+        "mislabelled_probability,conflicting_probability"
     )
-    assert lines[1] == "0,train/0.png,cat,dog,,aligned-noisy,,0.1,,,,dog,0.02,,,,,,,"
+    assert lines[1] == "0,train/0.png,cat,dog,,aligned-noisy,,0.1,,,,dog,0.02,,,,,,,,,"
     assert len(lines) == 7
     samples = read_samples(folder)
     assert samples["index"].tolist() == [0, 1, 2, 3, 4, 5]
