@@ -131,14 +131,14 @@ def suspicions(arguments: argparse.Namespace, seed: int) -> tuple[dict[str, np.n
     }
     found |= plainly(plain, dataset)
     found |= {
-        f"{debiased.alg}: {words}": sign * ours[column]
+        f"{debiased.alg}: {words}": np.nan_to_num(sign * ours[column], nan=-1.0)  # never seen: nothing is suspected
         for words, column, sign in (
             ("confidence", "given_label_confidence", -1),
             ("prejudice loss", "prejudice_loss", 1),
             ("utils.audit, out-of-sample alone", "out_of_sample_confidence", -1),
             ("utils.audit", "cross_validated_confidence", -1),
         )
-        if np.isfinite(ours[column]).all()
+        if np.isfinite(ours[column]).any()
     }
     return found, wrong, dataset.train_groups().numpy()
 

@@ -489,3 +489,42 @@ def test_a_run_from_stored_images_has_the_same_results(train, run_folder, tmp_pa
     assert (one["data"], one["end"], one["best"]) == (other["data"], other["end"], other["best"])
     weights = [torch.load(folder / "model.pt", weights_only=True) for folder in folders]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_labels_are_cross_validated_once_for_all_runs_on_the_same_data(train, run_folder):
+    flags = ("--epochs", 2, "--cross_validate", 2, "--best_by", "valid_accuracy", "--batch_size", 30)
+    code, output, _ = train("--alg", "vanilla", *flags, figures=True)
+    assert code == 0
+    assert "to cross-validate the labels" in output
+    samples = read_samples(run_folder("vanilla"))
+    assert (samples["out_of_sample_label"] != "").all()
+    for column in ("out_of_sample_confidence", "cross_validated_confidence", "expected_precision"):
+        assert ((samples[column] >= 0) & (samples[column] <= 1)).all()
+    assert (samples["times_seen"] == 2).all()
+    assert 0 < samples["wrong_events"].sum() < 600
+    assert (run_folder("vanilla") / "suspects.npz").is_file()
+    train("--alg", "gce", *flags)
+    assert "taking the trained selector" in (run_folder("gce") / "train.log").read_text()
+    again = read_samples(run_folder("gce"))
+    assert (again["cross_validated_confidence"] == samples["cross_validated_confidence"]).all()
+
+
+def test_a_fold_is_not_enough(train):
+    code, _, errors = train("--alg", "vanilla", "--cross_validate", 1)
+    assert code == 2
+    assert "2 or more" in errors
+
+
+def test_a_result_tells_of_every_class(train, run_folder):
+    _, output, _ = train("--alg", "deneb_gce", "--epochs", 2)
+    result = json.loads((run_folder() / "result.json").read_text())
+    about = result["per_class"]
+    assert (sum(about["train"]), sum(about["valid"]), sum(about["test"])) == (300, 60, 200)
+    right = sum(row[c] for c, row in enumerate(result["confusion"]))
+    assert right / 200 == pytest.approx(result["end"]["test_accuracy"])
+    assert [len(stage.get("kept_by_class", [])) for stage in result["stages"]] == [10, 0]
+    assert sum(result["stages"][0]["draws_by_class"]) == pytest.approx(1)
+    assert "taken for" in output
+    assert "taken for" in (run_folder() / "train.log").read_text()
+    assert any("fewer than 20 training images" in line for line in result["warnings"]) == (min(about["train"]) < 20)
+    assert all(f"warning: {line}" in output for line in result["warnings"])

@@ -23,7 +23,8 @@ def _few_images(monkeypatch):
 def test_judged_by_hand():
     """Two wrong labels, an aligned and a conflicting one; a conflicting clean image is more suspicious than this."""
     groups = np.array([0, 0, 1, 1, 2, 3, -1])
-    row = label_errors.judged(np.array([0.1, 0.2, 0.8, 0.3, 0.9, 0.7, 1.0]), groups)
+    wrong = np.array([0, 0, 0, 0, 1, 1, -1])
+    row = label_errors.judged(np.array([0.1, 0.2, 0.8, 0.3, 0.9, 0.7, 1.0]), wrong, groups)
     assert row["auroc_all"] == pytest.approx(7 / 8)
     assert row["precision_all"] == pytest.approx((1 / 1 + 2 / 3) / 2)
     assert row["auroc_conflicting"] == pytest.approx(1 / 2)
@@ -31,15 +32,26 @@ def test_judged_by_hand():
     assert row["auroc_aligned"] == 1
     assert (row["flagged_wrong"], row["flagged_conflicting_clean"]) == (0.5, 0.5)
     assert row["conflicting_clean_flagged"] == 0.5
+    assert row["precision_at_10"] == pytest.approx(2 / 6), "there are but six"
 
 
 def test_nothing_is_said_about_groups_that_are_not_there():
-    row = label_errors.judged(np.array([0.1, 0.9]), np.array([0, 2]))
-    assert row["auroc_all"] == row["precision_aligned"] == 1
+    row = label_errors.judged(np.array([0.1, 0.9]), np.array([0, 1]), np.array([-1, -1]))
+    assert row["auroc_all"] == row["precision_all"] == row["flagged_wrong"] == 1
     assert row["auroc_conflicting"] is row["precision_conflicting"] is row["conflicting_clean_flagged"] is None
-    text = label_errors.table([{**row, "dataset": "d", "bratio": 0, "nratio": 1, "epochs": 2, "seed": 3, "who": "w"}])
-    assert "d, bratio 0, nratio 1, 2 epochs; seeds 3" in text
-    assert "| w | 100.0 | 100.0 | n/a | n/a | 100.0 | 100.0 | 0.0 | n/a |" in text
+    about = {"dataset": "d", "bratio": 0, "nratio": 1, "epochs": 2, "seed": 3, "who": "w"}
+    text = label_errors.table(
+        [{**row, **about}, {**row, **about, "seed": 4, "auroc_all": 0.5}, {**row, **about, "model": "M"}]
+    )
+    assert "d, bratio 0, nratio 1, 2 epochs; seeds 3, 4" in text
+    assert "d, bratio 0, nratio 1, M, 2 epochs; seeds 3" in text
+    assert "| ranked by | AUROC | average precision | wrong of 10 | of 50 | of all |" in text
+    assert "| w | 75.0 ± 35.4 | 100.0 ± 0.0 | 50.0 ± 0.0 | 50.0 ± 0.0 | 100.0 ± 0.0 |" in text
+
+
+def test_rows_of_before_say_what_they_know():
+    old = {"dataset": "d", "bratio": 0, "nratio": 1, "epochs": 2, "seed": 3, "who": "w", "auroc_all": 0.9}
+    assert "| ranked by | AUROC |" in label_errors.table([old])
 
 
 @pytest.mark.usefixtures("_few_images")
@@ -71,7 +83,7 @@ def test_every_image_is_judged_by_a_network_that_did_not_see_it(monkeypatch):
 def test_the_command_keeps_rows_and_prints_their_table(tmp_path, capfd):
     pytest.importorskip("cleanlab", reason="cleanlab, an optional package, is not here")
     rows = tmp_path / "rows.jsonl"
-    flags = ["--epochs", "1", "--seeds", "0,1", "--folds", "2", "--rows", str(rows)]
+    flags = ["--epochs", "1", "--seeds", "0,1", "--folds", "2", "--rows", str(rows), "--cross_validate", "2"]
     flags += ["--log_dir", str(tmp_path / "log"), "--threads", "1", "--no_figures"]
     for _ in range(2):  # the second time in place of the first
         assert label_errors.main(flags) == 0
@@ -80,7 +92,9 @@ def test_the_command_keeps_rows_and_prints_their_table(tmp_path, capfd):
         (seed, who)
         for seed in (0, 1)
         for who in ("cleanlab, self_confidence", "cleanlab, normalized_margin", "vanilla: confidence, in-sample",
-                    "deneb_gce: confidence", "deneb_gce: prejudice loss")
+                    "vanilla: first quarter of the epochs", "vanilla: first half of the epochs", "vanilla: all epochs",
+                    "vanilla: wrong events", "deneb_gce: confidence", "deneb_gce: prejudice loss",
+                    "deneb_gce: utils.audit, out-of-sample alone", "deneb_gce: utils.audit")
     ]  # fmt: skip
     capfd.readouterr()
     assert label_errors.main(["--rows", str(rows), "--only_table"]) == 0
