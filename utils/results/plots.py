@@ -23,6 +23,7 @@ from utils.hpo.trials import History
 from utils.metrics import GROUPS
 
 log = logging.getLogger(__name__)
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # which weight of a fallback font it took
 
 SHEET = 24
 """Images in a block of a sheet."""
