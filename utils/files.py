@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,7 +132,9 @@ def load_tensors(path: Path) -> Any:
             with zipfile.ZipFile(path) as archive:
                 if archive.testzip() is not None:
                     raise zipfile.BadZipFile("wrong checksum")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's advice about files that are none of ours
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for damaged or foreign files
         cut_short = isinstance(error, OSError) and error.errno == errno.EINVAL
         if not cut_short and (told := machine_error(error)):
