@@ -50,6 +50,7 @@ from data.registry import Defaults, dataset, option
 from data.split import Source
 from utils.annotations import plain_name, read_table
 from utils.errors import RunError, UsageError
+from utils.escape import from_csv_cell
 
 log = logging.getLogger(__name__)
 
@@ -304,8 +305,9 @@ def _warn_of_unknown_groups(items: Iterable[Item], file: Path) -> None:
 def _label(cell: str, classes: dict[str, int], place: str) -> int | None:
     if cell.strip() in ("", UNKNOWN) and cell not in classes:
         return -1 if cell.strip() else None
-    if cell in classes:
-        return classes[cell]
+    for name in (cell, from_csv_cell(cell)):
+        if name in classes:
+            return classes[name]
     same = [label for name, label in classes.items() if plain_name(name) == plain_name(cell)]
     if len(same) != 1:
         raise RunError(f"{place}: {cell!r} is no class; there are {listed(list(classes))}, and -1 for unknown.")

@@ -140,6 +140,17 @@ def test_a_given_label_corrects_the_folder_and_moves_no_image_between_splits(tre
     assert after.test.truth[0] == 1, "but of test images given labels are taken as true"
 
 
+@pytest.mark.parametrize("cell", ["=1+1", "'=1+1"])
+def test_a_class_that_a_spreadsheet_takes_for_a_formula_may_be_marked_as_text(tree, cell):
+    (tree / "train" / "dog").rename(tree / "train" / "=1+1")
+    for name in ("valid", "test"):
+        remove(tree / name)
+    file = build(tree).train.files[-1]
+    assert file.startswith("train/cat/")
+    after = build(tree, table(tree, f"file,given_label\n{file},{cell}\n"))
+    assert after.train.labels[after.train.files.index(file)] == 0, "the first class, of two in their order"
+
+
 def test_a_class_can_be_corrected_away(tree):
     rows = "".join(f"train/dog/{i:02}.png,cat\n" for i in range(20))
     with pytest.raises(RunError, match=r"annotations leave no image of .*dog"):

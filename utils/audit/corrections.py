@@ -13,6 +13,7 @@ import numpy as np
 from utils.annotations import plain_name, read_table
 from utils.audit.ranking import Ranking
 from utils.audit.samples import Samples
+from utils.escape import csv_cell
 
 FILE = "corrections.csv"
 
@@ -28,7 +29,7 @@ def corrections(samples: Samples, ranking: Ranking, members: np.ndarray, annotat
     rows = {plain_name(row["file"]): row for _, row in lines}
     for i in members:
         file = str(samples["file"][i])
-        rows.setdefault(plain_name(file), {"file": file})["given_label"] = str(ranking.other[i])
+        rows.setdefault(plain_name(file), {"file": file})["given_label"] = csv_cell(str(ranking.other[i]))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,6 +140,12 @@ def test_corrections_keep_what_the_annotations_said(folder, tmp_path):
     assert text.splitlines() == [
         "file,split,given_label", r"train\0.png,test,dog", "train/caf\udce9.png,,dog", '"train/""a"", b.png",,cat',
     ]  # fmt: skip
+
+
+def test_a_corrected_class_is_no_formula_to_a_spreadsheet(folder):
+    samples, found = ranked(folder(CROSS_VALIDATED))
+    text = corrections(samples, replace(found, other=np.array(["=1+1"] * len(found.other))), np.array([0]), None)
+    assert text.splitlines()[1:] == ["train/0.png,'=1+1"]
 
 
 def test_what_a_user_edited_is_not_overwritten(folder, tmp_path, capsys):
