@@ -87,6 +87,8 @@ def machine_error(error: BaseException) -> MachineError | None:
     text = str(error)
     if any(words in text for words in NO_GPU_MEMORY):
         return MachineError("the GPU's memory is full. Lower --batch_size, or use --gpu cpu.")
+    if isinstance(error, ImportError) and "failed to map segment" in text:
+        return MachineError(f"there is not enough memory to load a library ({text}). Close other programs.")
     out_of_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
     if out_of_memory or (isinstance(error, RuntimeError) and any(words in text for words in NO_MEMORY)):
         return MachineError("there is not enough memory. Lower --batch_size, or close other programs.")

@@ -133,6 +133,7 @@ def log_file(path: Path) -> Iterator[None]:
     root.addHandler(handler)
     try:
         yield
+        handler.reopenIfNeeded()
     finally:
         root.removeHandler(handler)
         handler.close()

@@ -42,7 +42,7 @@ SEARCH = ["preset_standalone.py", "--alg", "gce", "--search_trial", "2", "--best
 PREPARE = ["data.prepare", "--dataset", "colored_digits", "--out", "log", "--workers", "1"]
 RUN = Path("log/colored_digits/deneb_gce/0.1_0.05/0")
 SHARE = int(os.environ.get("FAULTS", "1"))
-TOLD_ONCE = {"seconds", "referee_seconds", "peak_memory_bytes", "command", "reused", "checksum"}
+TOLD_ONCE = {"seconds", "referee_seconds", "peak_memory_bytes", "command", "reused", "checksum", "git"}
 """Keys whose values differ from run to run."""
 
 
@@ -90,7 +90,7 @@ def command(words: list[str], fault: Callable[[], Any] = lambda: None) -> Ended:
         except BaseException:
             traceback.print_exc()
         finally:
-            with suppress(OSError):
+            with suppress(Exception):
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(code)

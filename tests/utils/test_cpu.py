@@ -1,33 +1,42 @@
-"""Threads of all that computes."""
+"""What systems other than Linux do not tell."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-SCRIPT = """
 import torch
-from threadpoolctl import threadpool_info
-{early}
-from utils.cpu import use_threads
-assert use_threads(1) == 1
-{late}
-assert torch.get_num_threads() == 1
-print({{pool["num_threads"] for pool in threadpool_info()}}, len(threadpool_info()))
-"""
+
+from utils import cpu, logbook
 
 
-@pytest.mark.parametrize("loaded", ["early", "late"])
-def test_every_library_gets_the_threads_that_are_asked_for(loaded):
-    """Whether it was there before or is loaded later; in a process of its own, for they stay loaded."""
-    parts = {"early": "", "late": "", loaded: "import sklearn.mixture"}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(**parts)],
-        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
-        env={name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")},
-    )  # fmt: skip
-    pools, number = done.stdout.rsplit(maxsplit=1)
-    assert pools == "{1}"
-    assert int(number) > 1
+@pytest.fixture(autouse=True)
+def _no_proc(monkeypatch):
+    """Neither macOS nor Windows has files below /proc."""
+
+    def missing(path, *rest, **more):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", missing)
+
+
+def test_on_macos_half_of_all_memory_counts_as_available(monkeypatch):
+    pages = {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}
+
+    def sysconf(name):
+        if name not in pages:
+            raise ValueError("unrecognized configuration name")
+        return pages[name]
+
+    monkeypatch.setattr(os, "sysconf", sysconf)
+    assert cpu.available_memory() == 500 * 4096
+
+
+def test_on_windows_four_gigabytes_count_as_available(monkeypatch):
+    monkeypatch.delattr(os, "sysconf")
+    assert cpu.available_memory() == 4 << 30
+
+
+def test_on_windows_nothing_is_said_of_the_peak_of_memory(monkeypatch):
+    assert (logbook.peak_memory(torch.device("cpu")) or 0) > 1 << 20
+    monkeypatch.setattr(logbook, "resource", None)
+    assert logbook.peak_memory(torch.device("cpu")) is None
