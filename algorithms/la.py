@@ -52,9 +52,16 @@ class La(Method):
 
     @dataclass(frozen=True)
     class Hparams:
-        prior: str = hparam("image", choices=("image", "cell"), help="of the true label: image by image, or by cue")
+        prior: str = hparam(
+            "image", search=["image", "cell"], choices=("image", "cell"), help="of the true label: by image, or by cue"
+        )
         noise: str = hparam("estimated", choices=("estimated", "known"), help="where the noise matrix is from")
-        draws: str = hparam("posterior", choices=("posterior", "even", "once"), help="how often images are served")
+        draws: str = hparam(
+            "posterior",
+            search=["posterior", "even", "once"],
+            choices=("posterior", "even", "once"),
+            help="how often images are served",
+        )
         share: float = hparam(
             0.7, search=[0.5, 0.7, 0.9], low=0.01, high=0.99, help="of the draws, on contradicted images"
         )
