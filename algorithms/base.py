@@ -56,6 +56,7 @@ class Dynamics(nn.Module):
 
     Sources: wrong events, IDO (2025); mean confidence in the given label, Swayamdipta et al., EMNLP 2020,
     arXiv:2009.10795. Whatever a method does with the images of a step (MixUp, views), its logits are taken as they are.
+    Of several processes each has the logits of the whole batch, so all count alike.
 
     times_seen: how often, int32 [N]; with weighted draws perhaps never, or several times an epoch.
     wrong_events: how often another class than the given label was predicted, int32 [N].
