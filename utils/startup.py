@@ -36,6 +36,7 @@ def _explain(kind: type, error: BaseException, trace: object) -> None:
     if issubclass(kind, ModuleNotFoundError) and missing not in ROOMS:
         sys.stderr.write(f"error: the package {missing} is missing: pip install -r requirements.txt\n")
     elif issubclass(kind, (MemoryError, OSError)) or (issubclass(kind, ImportError) and missing not in ROOMS):
-        sys.stderr.write(f"error: a library cannot be loaded: {error or 'there is not enough memory'}\n")
+        reason = str(error) or "there is not enough memory"
+        sys.stderr.write(f"error: a library cannot be loaded: {reason}\n")
     else:
         sys.__excepthook__(type(error), error, error.__traceback__)
