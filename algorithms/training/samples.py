@@ -16,6 +16,7 @@ from utils.audit.ranking import ranking
 from utils.audit.samples import FILE, names, numbers, read_samples, write_samples
 from utils.audit.suspects import FILE as SUSPECTS
 from utils.audit.suspects import Suspects
+from utils.distributed import from_writer
 from utils.metrics import GROUPS
 from utils.results.tables import class_table
 from utils.run_folder import RunFolder
@@ -91,7 +92,7 @@ def picture_suspects(folder: RunFolder, dataset: Dataset, method: Method, train:
     """Writes `suspects.npz` and `figures/label_errors.png`, if `samples.csv` knows of any; see `tell`."""
     from utils.results import plots
 
-    samples = read_samples(folder.path)
+    samples = from_writer(read_samples, folder.path)
     ranked, notes = ranking(samples), dataset.annotations["train"]
     errors = ranked.errors
     if not len(errors):
