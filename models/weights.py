@@ -14,8 +14,11 @@ from utils.files import load_tensors
 WRAPPERS = ("state_dict", "model")
 """Keys under which checkpoints of other programs keep their state dict."""
 
-PREFIXES = ("module.", "_orig_mod.", "network.")
-"""Prefixes that DataParallel, torch.compile and a run's model.pt put in front of the names."""
+PREFIXES = ("module.", "_orig_mod.")
+"""Prefixes that DataParallel and torch.compile put in front of the names."""
+
+OWN = "network."
+"""The prefix of the network's names in a run's model.pt, which holds other tensors too."""
 
 
 class Published(Protocol):
@@ -42,6 +45,15 @@ def load_weights(network: nn.Module, file: Path) -> None:
         _fill(network, state)
     except (RuntimeError, TypeError, AttributeError, ValueError) as error:  # what torch raises for other keys and types
         raise UsageError(f"--weights {file} does not fit this --model: {_reason(error)}") from error
+
+
+def load_whole(network: nn.Module, file: Path) -> None:
+    """The same with the file's last layer, which must have the network's classes."""
+    state = read_state(file)
+    try:
+        _fill(network, state, last_layer=True)
+    except (RuntimeError, TypeError, AttributeError, ValueError) as error:
+        raise UsageError(f"--weights {file} is not the whole of this --model: {_reason(error)}") from error
 
 
 def load_published(network: nn.Module, weights: Published) -> None:
@@ -85,7 +97,7 @@ def read_state(file: Path) -> Any:
         raise RunError(f"cannot read {file} as safetensors ({_reason(error)}). The file is damaged.") from error
 
 
-def _fill(network: Any, state: Any) -> None:
+def _fill(network: Any, state: Any, last_layer: bool = False) -> None:
     for wrapper in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
@@ -94,10 +106,14 @@ def _fill(network: Any, state: Any) -> None:
     for prefix in PREFIXES:
         if state and all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    if any(name.startswith(OWN) for name in state):
+        state = {name.removeprefix(OWN): tensor for name, tensor in state.items() if name.startswith(OWN)}
     given = {network.own_name(name): tensor for name, tensor in state.items()}
     own = network.state_dict()
-    given = {name: tensor for name, tensor in given.items() if not name.startswith("fc.")}
-    kept = {name: own[name] for name in own if name.startswith("fc.") or name.endswith("num_batches_tracked")}
+    kept = {name: own[name] for name in own if name.endswith("num_batches_tracked")}  # older files lack it
+    if not last_layer:
+        given = {name: tensor for name, tensor in given.items() if not name.startswith("fc.")}
+        kept |= {name: own[name] for name in own if name.startswith("fc.")}
     network.load_state_dict({**kept, **given})
 
 
