@@ -70,8 +70,8 @@ def test_a_run_leaves_a_complete_folder(train, run_folder):
     folder = run_folder()
     assert code == 0
     assert {path.name for path in folder.iterdir()} == {
-        ".lock", "config.json", "figures", "metrics.jsonl", "model.pt", "result.json", "samples.csv", "selection.npz",
-        "suspects.npz", "train.log",
+        ".lock", "config.json", "figures", "metrics.jsonl", "model.json", "model.pt", "result.json", "samples.csv",
+        "selection.npz", "suspects.npz", "train.log",
     }  # fmt: skip
     result = json.loads((folder / "result.json").read_text())
     for when in ("end", "best"):

@@ -47,7 +47,7 @@ def train(tmp_path):
 
     def call(root, *flags, watch=lambda records: None):
         notes = ("--annotations", str(root.parent / "notes.csv")) if (root.parent / "notes.csv").exists() else ()
-        plain = ("--alg", "vanilla", "--epochs", "1", "--best_by", "valid_accuracy")
+        plain = ("--alg", "vanilla", "--epochs", "1", "--best_by", "valid_accuracy", "--cross_validate", "0")
         words = [*FLAGS, *plain, *notes, "--data_dir", str(root), "--log_dir", str(tmp_path / "log"), *flags]
         config = resolve(parse_arguments(words, ""))
         return run(config, watch), config.folder
