@@ -12,6 +12,7 @@ import train_mix
 from algorithms.base import methods
 from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.command.tuning import add_search_flags, space_of
+from algorithms.training.pairs import valid_pairs
 from data.registry import datasets
 from models.registry import networks
 
@@ -44,6 +45,10 @@ def test_what_pages_run_is_there(line):
         assert module == "pytest" or importlib.util.find_spec(module)
     for script in re.findall(r"bash ([\w./]+)", line):
         assert (ROOT / script).exists()
+
+
+def test_the_readme_counts_methods_and_pairs():
+    assert f"{len(methods.names())} methods and their {len(valid_pairs())} pairs" in README
 
 
 def test_links_between_pages_lead_somewhere():
