@@ -18,6 +18,7 @@ from data.split import Annotations, Clean, Dataset, Source, Split
 from data.store import IN_FILES
 from models.preprocessing import Preprocessing
 from utils.errors import RunError
+from utils.escape import printable
 from utils.seeds import numpy_generator
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
         options = replace(options, image_size=IN_FILES)
     source = recipe.build(Path(settings.data_dir), settings.bratio, options)
     check(source, settings.dataset)
-    log.info("%s", described(source))
+    log.info("%s", printable(described(source)))
     pictures = None
     if encoder is not None:
         pictures = source.train.images
@@ -139,7 +140,7 @@ def check(source: Source, name: str) -> None:
     if len(source.train.labels) < 2:
         raise RunError(f"{name}: a single training image is left; a network needs at least two.")
     for warning in warnings_of(source):
-        log.warning("%s: %s", name, warning)
+        log.warning("%s: %s", name, printable(warning))
 
 
 def warnings_of(source: Source) -> list[str]:
@@ -169,6 +170,8 @@ def described(source: Source) -> str:
         if len(counts) <= COUNTED:
             return f"{split} {total} ({', '.join(f'{name} {count}' for name, count in counts.items())})"
         few, many = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+        if counts[few] == counts[many]:
+            return f"{split} {total} ({counts[few]} of each class)"
         return f"{split} {total} (from {few} {counts[few]} to {many} {counts[many]})"
 
     total = sum(len(getattr(source, split).labels) for split in SPLITS)

@@ -325,6 +325,7 @@ USAGE_ERRORS = [
     (["--q", "2"], "at most 1"),
     (["--alg", "vanilla", "--tau", "1"], "a hyper-parameter of "),
     (["--alg", "vanilla", "--first.lr", "1"], "has a single stage"),
+    (["--alg", "deneb_gce", "--third.lr", "1"], "has 2 stages, and no third one"),
     (["--num_classes", "7"], "has 10 classes"),
     (["--gpu", "first"], "the number of a CUDA device"),
     (["--resampling", "maybe"], "neither true nor false"),

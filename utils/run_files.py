@@ -6,10 +6,11 @@ from typing import Annotated, Any, NotRequired, TypedDict
 from utils.errors import DamagedFile
 from utils.files import ANEW, read_json, read_json_lines, write_json
 from utils.identity import digest
-from utils.schema import Bounds
+from utils.schema import LARGEST, Bounds
 
 Share = Annotated[float, Bounds(0, 1)]
 Count = Annotated[int, Bounds(0, 1e15)]
+Seed = Annotated[int, Bounds(0, LARGEST)]
 Positive = Annotated[float, Bounds(0, 1e15)]
 
 
@@ -96,7 +97,7 @@ class Result(TypedDict):
     """`result.json` of a run."""
 
     alg: NotRequired[str]
-    seed: NotRequired[Count]
+    seed: NotRequired[Seed]
     end: Accuracies
     best: Accuracies
     best_by: str

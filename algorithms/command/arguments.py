@@ -311,10 +311,11 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
     for flag in (f"{stage}.{name}" for stage in STAGES for name in ("model", "weights")):
         if given[flag] is not None and arguments.frozen:
             raise UsageError(f"--{flag}: with --frozen all stages have the same features. Say --{flag.split('.')[1]}.")
-    if len(names) == 1:
-        for flag in given:
-            if flag.split(".")[0] in STAGES and given[flag] is not None:
-                raise UsageError(f"--{flag}: --alg {arguments.alg} has a single stage; say --{flag.split('.')[1]}.")
+    for flag in given:
+        stage, _, setting = flag.partition(".")
+        if stage in STAGES and given[flag] is not None and (len(names) == 1 or stage in STAGES[len(names) :]):
+            many = f"a single stage; say --{setting}" if len(names) == 1 else f"{len(names)} stages, and no {stage} one"
+            raise UsageError(f"--{flag}: --alg {arguments.alg} has {many}.")
     stages = tuple(
         _stage(methods[name], given, defaults, STAGES[position], selector=position < len(names) - 1)
         for position, name in enumerate(names)

@@ -150,6 +150,12 @@ def test_of_many_classes_the_smallest_and_the_largest_are_told():
     assert "train 299 (from c7 0 to c9 20)" in text
 
 
+def test_many_classes_of_one_size_are_not_compared():
+    clean = clean_of(300, 0, 30)
+    text = described(Source(clean, clean, clean, tuple(f"c{i}" for i in range(30)), "by hand"))
+    assert "train 300 (10 of each class); valid" in text
+
+
 def some(counts):
     """A split with so many images of each class."""
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
@@ -174,6 +180,13 @@ def test_what_is_too_small_is_said_and_trained_on(load, caplog, case):
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     for message, start in zip(warnings, wanted, strict=True):
         assert message.startswith(f"toy: {start}")
+
+
+def test_names_of_classes_cannot_write_lines_of_their_own(load, caplog):
+    caplog.set_level("INFO")
+    load(Source(some([5, 1]), some([2, 2]), some([2, 0]), ("a", "b\nerror: \x1b[31m"), "by hand"), nratio=0.0)
+    assert sum(r"b\nerror: \x1b[31m" in message for message in caplog.messages) == 3
+    assert all(message.isprintable() for message in caplog.messages)
 
 
 def test_a_single_training_image_is_refused(load):

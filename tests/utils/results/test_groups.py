@@ -66,6 +66,11 @@ def test_seeds_of_one_setting_are_one_row(tmp_path):
     assert [row[:3] for row in lines(tmp_path)] == [["vanilla", "3", "60.0 ± 10.0"]]
 
 
+def test_the_largest_seed_that_a_run_takes_is_read(tmp_path):
+    write(tmp_path, "vanilla", 2**63 - 1, 0.5)
+    assert [row[:3] for row in lines(tmp_path)] == [["vanilla", "1", "50.0"]]
+
+
 def test_a_seed_counts_once_and_its_doubles_are_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "log", "vanilla", 0, 0.5)
