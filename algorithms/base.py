@@ -52,7 +52,7 @@ class Chosen:
 
 
 class Dynamics(nn.Module):
-    """What training showed of each of N samples whenever it was served, before the update: its training dynamics.
+    """Training dynamics: what was seen of each of N samples whenever it was served, before the update.
 
     Sources: wrong events, IDO (2025); mean confidence in the given label, Swayamdipta et al., EMNLP 2020,
     arXiv:2009.10795. Whatever a method does with the images of a step (MixUp, views), its logits are taken as they are.

@@ -1,4 +1,4 @@
-"""Which criterion chooses well: rank correlation with unbiased test accuracy, and what the choice loses.
+"""Comparison of criteria: rank correlation with unbiased test accuracy, and what the choice loses.
 
 bash scripts/compare_criteria.sh                         # searches, then this
 python -m benchmarks.criteria docs/selection.jsonl       # the tables of docs/selection.md again
@@ -94,7 +94,7 @@ def report(rows: list[Row]) -> str:
 
 
 def epochs_table(rows: list[Row]) -> list[str]:
-    """What choosing the best epoch by each criterion gains in test accuracy over taking the last one."""
+    """Gain in test accuracy of choosing the best epoch by each criterion over taking the last one."""
     runs = [row["epochs"] for row in rows if row.get("epochs")]
     if not runs:
         return []

@@ -1,4 +1,4 @@
-"""How fast an epoch is: our training loop, the bare loop that nothing can beat, and a loop as scripts often have it.
+"""Speed of an epoch: our training loop, the bare loop that nothing can beat, and a loop as scripts often have it.
 
 python -m benchmarks.epoch
 

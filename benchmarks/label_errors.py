@@ -86,7 +86,7 @@ def out_of_sample(config: RunConfig, dataset: Dataset, folds: int) -> np.ndarray
 
 
 def plainly(config: RunConfig, dataset: Dataset) -> dict[str, np.ndarray]:
-    """How suspicious plain training finds every label, [N], by what is looked at."""
+    """Suspicion of every label by plain training, [N], by what is looked at."""
     confidences: list[np.ndarray] = []
 
     def note(method: Method) -> None:
@@ -106,7 +106,7 @@ def plainly(config: RunConfig, dataset: Dataset) -> dict[str, np.ndarray]:
 
 
 def suspicions(arguments: argparse.Namespace, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """How suspicious each competitor finds every training image, [N], by its name.
+    """Suspicion of every training image by each competitor, [N], by its name.
 
     Also whether each label is wrong (1, 0 or -1 for unknown), and the images' groups, [N] each.
     """
@@ -144,7 +144,7 @@ def suspicions(arguments: argparse.Namespace, seed: int) -> tuple[dict[str, np.n
 
 
 def judged(suspicion: np.ndarray, wrong: np.ndarray, groups: np.ndarray) -> Row:
-    """How well `suspicion` (float [N]) finds labels that are wrong (1 or 0, -1 is left out).
+    """Quality of `suspicion` (float [N]) at finding labels that are wrong (1 or 0, -1 is left out).
 
     Args:
         groups: positions in `GROUPS`, -1 where unknown.

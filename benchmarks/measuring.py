@@ -1,4 +1,4 @@
-"""What the benchmarks share: contestants that take turns, and a history of what was measured on which machine."""
+"""Shared by the benchmarks: contestants that take turns, and a history of what was measured on which machine."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""How much of each method's epoch is not its networks' own work.
+"""The share of each method's epoch that is not its networks' own work.
 
 python -m benchmarks.methods
 

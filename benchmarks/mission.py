@@ -1,4 +1,4 @@
-"""How long the README's command takes: DENEB, then GCE, with CONV on 54,000 images of 3x28x28, 100 epochs each.
+"""Time of the README's command: DENEB, then GCE, with CONV on 54,000 images of 3x28x28, 100 epochs each.
 
 python -m benchmarks.mission
 

@@ -72,7 +72,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Item:
-    """What is known about an image.
+    """The knowledge about an image.
 
     folder: the label that its folder gives it. corrected: the one that the CSV gives it instead, or None.
     true, bias: a label; -1 where it is said to be unknown, None where nothing is said.

@@ -72,7 +72,7 @@ class Annotations:
 
     @property
     def groups_by(self) -> Tensor:
-        """What makes groups together with the class: the cue's value, int64 [N]."""
+        """The cue's value, which makes groups together with the class: int64 [N]."""
         return self.bias_labels if self.cues is None else self.cues
 
     def groups(self, given: Tensor) -> Tensor:

@@ -150,7 +150,7 @@ def digest(images: Images) -> str:
 
 
 def fits_in_memory(size: int) -> bool:
-    """Whether images of `size` bytes take less than half of the memory that is free: others want some too."""
+    """True if images of `size` bytes take less than half of the memory that is free: others want some too."""
     return size < available_memory() / 2
 
 

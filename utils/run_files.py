@@ -47,7 +47,7 @@ class Config(TypedDict):
 
 
 class Noted(TypedDict, total=False):
-    """What tables take from `config.json`, also from one of an earlier version."""
+    """The part of `config.json` that tables take, also from one of an earlier version."""
 
     arguments: dict[str, Any]
     data: DataSummary
@@ -115,7 +115,7 @@ class Result(TypedDict):
 
 
 class Warned(TypedDict):
-    """What the audit takes from `result.json`, also from one of an earlier version."""
+    """The part of `result.json` that the audit takes, also from one of an earlier version."""
 
     warnings: NotRequired[list[str]]
 
@@ -192,7 +192,7 @@ def read_result(path: Path) -> dict[str, Any] | None:
 
 
 def read_noted(path: Path) -> Noted:
-    """What tables take from a `config.json`; nothing if there is no such file.
+    """The part of a `config.json` that tables take; nothing if there is no such file.
 
     Raises:
         RunError: it cannot be read.

@@ -44,7 +44,7 @@ def by_class(dataset: Dataset, predicted: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def confusion(labels: Tensor, predicted: Tensor, size: int) -> Tensor:
-    """How many images of a label (rows) are taken for a class (columns), int64 [C, C]; label -1 counts nowhere."""
+    """Counts of images of a label (rows) taken for a class (columns), int64 [C, C]; label -1 counts nowhere."""
     known = labels >= 0
     return torch.bincount(labels[known] * size + predicted[known], minlength=size**2).view(size, size)
 
@@ -55,7 +55,7 @@ def _accuracies(matrix: Tensor) -> list[float | None]:
 
 
 def warnings(per_class: dict[str, Any], stages: list[dict[str, Any]], train: float, valid: float | None) -> list[str]:
-    """What is to be said of a run, a line each.
+    """Warnings about a run, a line each.
 
     Args:
         per_class: as `by_class` gives it.

@@ -102,7 +102,7 @@ def corrupt(images: np.ndarray, name: str, severity: int, generator: np.random.G
 
 
 def constants_of(name: str, severity: int) -> Any:
-    """What `CONSTANTS` says of a corruption at one severity.
+    """The `CONSTANTS` of a corruption at one severity.
 
     Raises:
         UsageError: there is no such corruption, or not at that severity.

@@ -1,4 +1,4 @@
-"""Which source is taken where several are there: the authors' `.pt`, the Disen folders, our cache, raw files."""
+"""The order of sources where several are there: the authors' `.pt`, the Disen folders, our cache, raw files."""
 
 import logging
 import re
@@ -44,7 +44,7 @@ def cached(
     generate: Callable[[], Source],
     raw: Callable[[], Sequence[Path]],
 ) -> Source:
-    """What `generate` makes, from files in `folder` once it has been made; they begin with `stem`.
+    """The outcome of `generate`, from files in `folder` once it has been made; they begin with `stem`.
 
     Args:
         raw: the files that it is made of. What was made of others is made again; where none is there any more, what

@@ -35,7 +35,7 @@ def set_of_root(folder: str) -> str:
 
 
 def percent_folder(bratio: float) -> str:
-    """How the authors call the folder of a bias ratio: 0.5pct, 1pct, 2pct, 5pct."""
+    """The authors' name of the folder of a bias ratio: 0.5pct, 1pct, 2pct, 5pct."""
     return f"{bratio * 100:g}pct"
 
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are images, and what of it is left out."""
+"""The images of a folder, and what of it is left out."""
 
 import os
 from collections import Counter
@@ -9,7 +9,7 @@ from utils.errors import RunError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 SYSTEM_NAMES = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"}
-"""What systems and disks leave in folders without hiding it."""
+"""Names that systems and disks leave in folders without hiding them."""
 
 
 @dataclass

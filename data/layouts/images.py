@@ -44,7 +44,7 @@ AUTOMATIC_SIZE = 96
 """Images that all have one size of up to `KEPT_SIZE` pixels a side keep it; others are squashed to `AUTOMATIC_SIZE`."""
 
 LISTED = 20
-"""How many things a message lists before it only counts them."""
+"""Things that a message lists before it only counts them."""
 
 ENVIRONMENT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """Errors of opening a file that say nothing about the file."""
@@ -60,7 +60,7 @@ class DamagedImage(RunError):
 
 @dataclass(frozen=True)
 class Reading:
-    """How image files are read.
+    """Settings by which image files are read.
 
     size: pixels of each side to which every image is squashed; 0 leaves them as they are, and then all must be alike;
         `IN_FILES` leaves them in their files.

@@ -106,7 +106,7 @@ def _claimed(root: Path) -> Iterator[None]:
 
 
 def _has_to_be_written(path: Path, holds_it: Callable[[], bool], overwrite: bool) -> bool:
-    """Whether a file is missing, or there with something else in it and may be replaced."""
+    """True if a file is missing, or there with something else in it and may be replaced."""
     if not path.exists():
         return True
     try:
@@ -145,7 +145,7 @@ def _digest(path: Path) -> str:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Whether two nested dictionaries hold the same data; texts about their origin do not count."""
+    """True if two nested dictionaries hold the same data; texts about their origin do not count."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return torch.equal(one, other)
     if isinstance(one, dict) and isinstance(other, dict):

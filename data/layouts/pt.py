@@ -75,7 +75,7 @@ def read_pt(
 
 
 def pt_content(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the two files hold for `source`."""
+    """The content of the two files of `source`."""
 
     def plain(clean: Clean) -> dict[str, Tensor]:
         known = {"data": clean.images.to(torch.device("cpu")), "label": clean.labels, "b_label": clean.bias_labels}
@@ -127,7 +127,7 @@ def _part(file: Any, split: str, path: Path, classes: int) -> Clean:
 
 
 def _hint(data: Tensor) -> str:
-    """Which other layout a tensor of images seems to have, in brackets."""
+    """The other layout that a tensor of images seems to have, in brackets."""
     ends = (data.shape[1], data.shape[-1]) if data.dim() == 4 else ()
     if 3 in ends[1:]:
         return " (channels last: permute(0, 3, 1, 2) turns them)"

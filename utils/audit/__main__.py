@@ -69,7 +69,7 @@ def report(samples: Samples, ranking: Ranking, top: int) -> str:
 
 
 def _judged(what: str, positive: np.ndarray, among: np.ndarray, score: np.ndarray, listed: np.ndarray) -> list[str]:
-    """How good a list is, and the ranking behind it `among` images whose truth is known."""
+    """Quality of a list, and of the ranking behind it `among` images whose truth is known."""
     judged = listed[among[listed]]
     if not len(judged):
         return []

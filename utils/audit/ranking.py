@@ -1,4 +1,4 @@
-"""Which given labels are likely to be wrong, and how much that list can be believed."""
+"""The given labels that are likely to be wrong, and how much that list can be believed."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ KNOWING = 0.6
 
 @dataclass(frozen=True)
 class Ranking:
-    """How suspicious each of N given labels is.
+    """Suspicion of each of N given labels.
 
     words: what they are ranked by. confidence: that, in the given label, float [N], NaN where nothing is known.
     other: the class that contradicts the given label most, str [N], blank where none does.

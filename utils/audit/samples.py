@@ -26,7 +26,7 @@ BYTES = "surrogateescape"
 """Python's name for the bytes of a file name that is not UTF-8, as it reads and writes them."""
 
 OLDER = COLUMNS[: COLUMNS.index("times_seen")]
-"""What runs wrote before they counted; the columns that are missing are read as blank."""
+"""Columns that runs wrote before they counted; those that are missing are read as blank."""
 
 Samples = dict[str, np.ndarray]
 

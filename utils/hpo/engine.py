@@ -36,14 +36,14 @@ class Pruned(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What evaluating a configuration gives: the criterion after every epoch, and details worth keeping."""
+    """Outcome of a configuration: the criterion after every epoch, and details worth keeping."""
 
     curve: list[float]
     details: dict[str, Any] = field(default_factory=dict)
 
 
 class Evaluate(Protocol):
-    """What a search asks about a configuration."""
+    """The questions that a search asks about a configuration."""
 
     def name(self, values: dict[str, Any]) -> str:
         """Names the configuration together with all that is fixed."""
@@ -53,7 +53,7 @@ class Evaluate(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a search does.
+    """The plan of a search.
 
     space: the values to choose from, by hyper-parameter. maximise: whether more of the criterion is better.
     tpe: hyperopt's TPE, else its random search. prune: stop hopeless trials early.

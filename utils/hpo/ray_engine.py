@@ -28,7 +28,7 @@ from utils.hpo.trials import History, Trial
 from utils.schema import Plain
 
 MAX_FAILURES = 3
-"""How often a trial is started again after its process or its machine died."""
+"""Times that a trial is started again after its process or its machine died."""
 
 ROOT = Path(__file__).parents[2]
 

@@ -111,7 +111,7 @@ def learning_curves(path: Path, title: str, curves: dict[str, np.ndarray]) -> No
 
 
 def roc(path: Path, title: str, judged: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> None:
-    """How well scores find what they should: the mean over seeds in a band from the lowest to the highest.
+    """ROC curves of scores: the mean over seeds in a band from the lowest to the highest.
 
     Args:
         judged: by key of `SCORES`, for every seed whether a sample is one to find (bool [N]) and its score (float [N]).

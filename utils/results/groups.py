@@ -16,7 +16,7 @@ from typing import Any
 from utils.results.runs import Run
 
 STAGES = ("first", "second", "third")
-"""How flags for one stage alone begin."""
+"""Beginnings of flags for one stage alone."""
 
 NOISE = ("noise_type", "noise_style", "noise_matrix")
 CONTENTS = ("images", "true labels", "bias labels")

@@ -20,7 +20,7 @@ ROW = re.compile(r"\d+_(?:End|Best)(?:_major|_minor)?,[\d.e+-]*")
 """A line of the authors' result file."""
 
 LOCK_SECONDS = 60
-"""How long a run waits for others that write to the same result file."""
+"""Seconds that a run waits for others that write to the same result file."""
 
 ACCURACIES = {
     "test_accuracy": "unbiased",
