@@ -121,6 +121,7 @@ def folder(data_dir: Path, bratio: float | None, options: Options) -> Source:
         items = annotated(items, Path(options.annotations), data_dir, class_names)
     _require_training_images(items.values(), class_names, folders["train"])
     chosen, said = with_all_splits(list(items.values()), folders)
+    _require_training_images(chosen, class_names, folders["train"])
     paths = [item.path for item in chosen]
     size = options.image_size or fitting_size(paths)
     if size and not options.image_size:

@@ -157,6 +157,14 @@ def test_a_class_can_be_corrected_away(tree):
         build(tree, table(tree, "file,given_label\n" + rows))
 
 
+def test_a_class_whose_other_images_are_held_out_can_be_corrected_away(tree):
+    remove(tree / "test")
+    built = build(tree)
+    rows = "".join(f"{file},cat\n" for file in built.train.files if "/dog/" in file)
+    with pytest.raises(RunError, match=r"annotations leave no image of .*dog"):
+        build(tree, table(tree, "file,given_label\n" + rows))
+
+
 def test_clean_validation_takes_true_labels_where_they_are_known(tree):
     rows = "".join(f"test/cat/{i:02}.png,dog\n" for i in range(6))
     settings = DataSettings(

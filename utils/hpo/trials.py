@@ -22,7 +22,7 @@ class Trial:
     uuid: names the configuration with all settings, the same in every search.
     status: finished; pruned (stopped early as hopeless); or failed, for the reason in `error`.
     curve: the criterion after every epoch of the final stage, as far as it came; empty if it failed.
-    details: whatever else is worth a column, such as the run folder and other metrics of the last epoch.
+    details: other metrics of the last epoch that are worth a column.
     """
 
     number: int
@@ -30,7 +30,7 @@ class Trial:
     status: Status
     uuid: str | None = None
     curve: list[float] = field(default_factory=list)
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, float | None] = field(default_factory=dict)
     error: str | None = None
     seconds: float = 0.0
 

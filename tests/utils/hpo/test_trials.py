@@ -48,6 +48,7 @@ WRONG = [
     LINE | {"curve": ["high"]},
     LINE | {"curve": []},
     LINE | {"details": []},
+    LINE | {"details": {"test_accuracy": "0.5"}},
     LINE | {"unheard_of": 1},
     LINE | {"values": {"q": 0.1}},
     LINE | {"values": {"q": 0.2, "tau": 1.0}},

@@ -67,7 +67,8 @@ def test_seeds_of_one_setting_are_one_row(tmp_path):
 
 
 def test_the_largest_seed_that_a_run_takes_is_read(tmp_path):
-    write(tmp_path, "vanilla", 2**63 - 1, 0.5)
+    file = write(tmp_path, "vanilla", 2**63 - 1, 0.5) / "result.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "seed": 2**63 - 1}))
     assert [row[:3] for row in lines(tmp_path)] == [["vanilla", "1", "50.0"]]
 
 
