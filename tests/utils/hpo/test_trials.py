@@ -9,7 +9,7 @@ from utils.errors import DamagedFile
 from utils.hpo.trials import History, Trial, trials_csv, trials_table
 from utils.results import plots
 
-METRICS = {"valid_loss": 0.4, "valid_accuracy": 0.8, "test_accuracy": 0.6}
+METRICS: dict[str, float | None] = {"valid_loss": 0.4, "valid_accuracy": 0.8, "test_accuracy": 0.6}
 TRIALS = [
     Trial(0, {"q": 0.5, "tau": 1.0}, "finished", "aa", [0.1, 0.7], METRICS),
     Trial(1, {"q": 0.1, "tau": 1.0}, "failed", "bb", error="the loss is nan"),
