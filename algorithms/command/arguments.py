@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,13 +201,14 @@ def _add_hparams(parser: Parser, stages: list[type[Method]]) -> None:
             for flag in flags:
                 shown = details["help"] if flag == flags[0] else argparse.SUPPRESS
                 group.add_argument(f"--{flag}", **{**details, "help": shown})
+    chosen, users = "_".join(method.name for method in stages), defaultdict[str, list[str]](list)
     for other in methods:
         for declared in dataclasses.fields(methods[other].Hparams):
-            if f"--{declared.name}" not in parser._option_string_actions:
-                chosen = "_".join(method.name for method in stages)
-                parser.elsewhere.setdefault(
-                    f"--{declared.name}", f"a hyper-parameter of {other}, which --alg {chosen} does not use."
-                )
+            users[f"--{declared.name}"].append(other)
+    for flag, others in users.items():
+        if flag not in parser._option_string_actions:
+            hint = f"a hyper-parameter of {', '.join(others)}; --alg {chosen} has none of that name."
+            parser.elsewhere.setdefault(flag, hint)
 
 
 def _add_run(group: Any) -> None:

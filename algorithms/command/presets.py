@@ -10,7 +10,7 @@ from algorithms.command.arguments import SETTINGS, data_settings, hparam_flags, 
 from algorithms.training.config import STAGES, RunConfig, StageConfig, method_folder
 from algorithms.training.pairs import stages_of
 from data.load import load_dataset
-from utils.errors import RunError, UsageError
+from utils.errors import UsageError
 from utils.files import read_json
 from utils.hpo.trials import settings_text
 from utils.identity import differences
@@ -98,10 +98,11 @@ def load(path: Path) -> Preset:
     """Reads a preset file.
 
     Raises:
-        RunError: it is missing, damaged, or no preset.
+        UsageError: it is missing.
+        RunError: it is damaged, or no preset.
     """
     if not path.is_file():
-        raise RunError(f"--preset {path}: there is no such file.")
+        raise UsageError(f"--preset {path}: there is no such file.")
     return read_json(path, Preset, "It is no preset: say --preset none, or name another file.")
 
 

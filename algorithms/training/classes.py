@@ -43,6 +43,10 @@ def by_class(dataset: Dataset, predicted: dict[str, Tensor]) -> dict[str, Any]:
     }
 
 
+NAMED = 20
+"""So many classes a warning names before it only counts them."""
+
+
 def confusion(labels: Tensor, predicted: Tensor, size: int) -> Tensor:
     """Counts of images of a label (rows) taken for a class (columns), int64 [C, C]; label -1 counts nowhere."""
     known = labels >= 0
@@ -66,7 +70,8 @@ def warnings(per_class: dict[str, Any], stages: list[dict[str, Any]], train: flo
     said = []
 
     def listed(chosen: list[bool]) -> str:
-        return ", ".join(repr(name) for name, wanted in zip(names, chosen, strict=True) if wanted)
+        some = [repr(name) for name, wanted in zip(names, chosen, strict=True) if wanted]
+        return ", ".join(some if len(some) <= NAMED else [*some[:NAMED], f"and {len(some) - NAMED} more"])
 
     def say(chosen: list[bool], words: str) -> None:
         if any(chosen):

@@ -236,7 +236,7 @@ def test_what_is_no_preset_for_this_run_is_refused(write, resolved, content, err
 
 
 def test_a_missing_file(resolved):
-    with pytest.raises(RunError, match="no such file"):
+    with pytest.raises(UsageError, match="no such file"):
         resolved("--alg", "gce", "--preset", "nowhere.json")
 
 

@@ -71,6 +71,13 @@ def test_what_is_said(words, changed):
     assert any(words in line for line in lines), lines
 
 
+def test_of_many_classes_only_some_are_named():
+    many = {"names": [f"class {c}" for c in range(50)], **{key: [12] * 50 for key in FINE if key != "names"}}
+    (line,) = warnings(many, [], 0.8, 0.75)
+    assert "'class 19', and 30 more" in line
+    assert "class 20" not in line
+
+
 def test_a_model_that_is_right_has_not_learned_by_heart():
     assert said(train=0.99, valid=0.95) == []
 
