@@ -20,7 +20,7 @@ from data.augment import BAR
 from data.holdout import hold_out
 from data.layouts.choice import read_fixed
 from data.layouts.disen import labels_of, read_disen
-from data.layouts.files import LeftOut, images_below
+from data.layouts.image_paths import LeftOut, images_below
 from data.layouts.images import Files, Reading, cache_option, read_splits, size_option, skip_option
 from data.registry import Defaults, dataset
 from data.split import Source

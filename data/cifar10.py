@@ -8,7 +8,7 @@ import torch
 from torchvision.datasets import CIFAR10
 
 from data.augment import CIFAR
-from data.layouts.files import images_below
+from data.layouts.image_paths import images_below
 from data.layouts.images import decode
 from data.layouts.pt import pt_files, read_pt
 from data.registry import Defaults, NoOptions, dataset

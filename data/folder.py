@@ -31,7 +31,7 @@ import torch
 
 from data.augment import BAR
 from data.holdout import hold_out
-from data.layouts.files import LeftOut, images_below, is_hidden
+from data.layouts.image_paths import LeftOut, images_below, is_hidden
 from data.layouts.images import (
     AUTOMATIC_SIZE,
     KEPT_SIZE,

@@ -10,7 +10,7 @@ from pathlib import Path
 from algorithms.base import methods
 from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.task import Task, over_split
-from algorithms.training.samples import write_columns
+from algorithms.training.findings import write_columns
 from algorithms.training.trainer import Evaluator
 from data.load import load_dataset
 from models.weights import load_whole

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from algorithms.command.arguments import pick_device
 from algorithms.training.saved_model import read_model
-from data.layouts.files import images_below
+from data.layouts.image_paths import images_below
 from utils.cli import Parser, existing_file, number, run_script
 from utils.cpu import use_threads
 from utils.files import replacing

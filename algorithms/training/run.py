@@ -10,9 +10,9 @@ import torch
 
 from algorithms.training import outputs
 from algorithms.training.config import RunConfig
+from algorithms.training.findings import tell
 from algorithms.training.outputs import Journal, Watch
 from algorithms.training.pairs import passed_on
-from algorithms.training.samples import tell
 from algorithms.training.saved_model import save_description
 from algorithms.training.stages import TrainingSet, cross_validated, referee_logits, select, train_final
 from algorithms.training.trainer import Evaluator

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from data.layouts.files import LeftOut, images_below
+from data.layouts.image_paths import LeftOut, images_below
 from data.layouts.images import AS_THEY_ARE, Files, Reading, read_splits
 from data.split import Clean, Source
 from utils.errors import RunError

@@ -26,7 +26,7 @@ from PIL import __version__ as pillow_version
 from torch import Tensor
 from tqdm import tqdm
 
-from data.layouts.files import names_below
+from data.layouts.image_paths import names_below
 from data.registry import option
 from data.split import Clean
 from data.store import CHUNK, IN_FILES, ImageFiles, Images, fits_in_memory, stored

@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.layouts.disen import disen_paths, disen_root, percent_folder
-from data.layouts.files import images_below
+from data.layouts.image_paths import images_below
 from data.layouts.images import decode
 from data.layouts.pt import pt_content, pt_files
 from data.split import Source

@@ -49,7 +49,7 @@ from utils.report.sources import (
 )
 from utils.results.collector import nothing_found
 from utils.results.comparisons import Cell, Estimate, estimate, notes_on, results, settings_title, with_best
-from utils.results.groups import DataGroup, Row, by_data, one_per_seed, rows_of, unfinished
+from utils.results.grouping import DataGroup, Row, by_data, one_per_seed, rows_of, unfinished
 from utils.results.runs import Run, find_runs
 from utils.run_files import read_metrics
 

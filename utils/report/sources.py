@@ -20,7 +20,7 @@ from utils.hpo.trials import History, Status, Trial
 from utils.metrics import GROUPS, is_oracle, larger_is_better, record_key
 from utils.report.figures import SCORES
 from utils.results.comparisons import Cell, Estimate
-from utils.results.groups import DataGroup, one_per_seed, rows_of
+from utils.results.grouping import DataGroup, one_per_seed, rows_of
 from utils.results.runs import RATIOS_FOLDER, Run
 from utils.run_files import Noted, read_noted, read_result
 

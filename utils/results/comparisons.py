@@ -9,7 +9,7 @@ from typing import Any
 from scipy import stats
 
 from utils.errors import UsageError
-from utils.results.groups import DataGroup, Row, by_data, doubles, one_per_seed, rows_of, unfinished, usual_values
+from utils.results.grouping import DataGroup, Row, by_data, doubles, one_per_seed, rows_of, unfinished, usual_values
 from utils.results.runs import Run
 from utils.results.tables import ACCURACIES
 

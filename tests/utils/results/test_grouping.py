@@ -7,7 +7,7 @@ import pytest
 
 from utils.errors import UsageError
 from utils.results.collector import tables_text
-from utils.results.groups import by_data, rows_of
+from utils.results.grouping import by_data, rows_of
 from utils.results.runs import find_runs
 
 SETTINGS = {"model": "CONV", "epochs": 20, "batch_size": 64, "opt": "SGD", "lr": 0.05, "lr_decay_opt": "14"}

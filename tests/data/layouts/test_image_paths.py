@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from data.layouts.files import SUFFIXES, LeftOut, images_below
+from data.layouts.image_paths import SUFFIXES, LeftOut, images_below
 from utils.errors import RunError
 
 
