@@ -48,7 +48,7 @@ def objection(first: str, second: str) -> str | None:
     if a.emits is None:
         return f"{first} trains a final model and passes nothing on to a second stage"
     if a.debiases and b.debiases:
-        return f"{first} and {second} both re-weight against bias; on the same samples the two would compound"
+        return f"{first} and {second} both act against bias; on the same samples the two would compound"
     return None
 
 

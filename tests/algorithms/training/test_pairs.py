@@ -19,19 +19,19 @@ FINAL = {"vanilla", "gce", "sce", "elr", "elr+"}
 TELLING = {"deneb", "vanilla", "gce"}
 """What `la` can follow."""
 KEEPING = {"aum", "confident", "coteaching", "coteaching+", "dividemix", "fdividemix", "fine", "knn"}
-LAST_LAYER = {"afr", "self"}
+ALONE = {"afr", "lc", "self"}
 """They debias in one stage, and pass nothing on."""
 
 
 def test_every_method_is_in_the_matrix():
-    assert set(methods) == DEBIASING | FINAL | KEEPING | LAST_LAYER | {"la"}
+    assert set(methods) == DEBIASING | FINAL | KEEPING | ALONE | {"la"}
 
 
 def test_the_whole_matrix():
     """Debias, then denoise; or keep what looks clean, then anything else."""
     denoising = FINAL | KEEPING
     wanted = {(first, second) for first in DEBIASING for second in denoising}
-    wanted |= {(first, second) for first in KEEPING for second in DEBIASING | LAST_LAYER | denoising if first != second}
+    wanted |= {(first, second) for first in KEEPING for second in DEBIASING | ALONE | denoising if first != second}
     wanted |= {(first, "la") for first in TELLING}
     assert set(valid_pairs()) == wanted
 
@@ -65,12 +65,14 @@ def test_what_a_name_runs(alg, stages):
         ("aum_aum", "aum after itself is not a pair"),
         ("gce_deneb", "gce trains a final model and passes nothing on"),
         ("vanilla_gce", "vanilla trains a final model and passes nothing on"),
-        ("deneb_jtt", "both re-weight against bias"),
-        ("jtt_pgd", "both re-weight against bias"),
+        ("deneb_jtt", "both act against bias"),
+        ("jtt_pgd", "both act against bias"),
         ("gce_gce_gce", "has 3 parts"),
         ("jtt_la", "la has to be told the cue of every image, and jtt does not tell it"),
         ("contradicted_la", "contradicted tells la no more than deneb does, and la has draws of its own"),
         ("la_gce", "la trains a final model and passes nothing on"),
+        ("lc_gce", "lc trains a final model and passes nothing on"),
+        ("deneb_lc", "deneb and lc both act against bias"),
         ("deneb_", "unknown method"),
         ("_gce", "unknown method"),
         ("", "unknown method"),
