@@ -14,9 +14,9 @@ from data import colored_digits
 from data.registry import datasets
 from utils.errors import UsageError
 
-DEBIASING = {"contradicted", "deneb", "jtt", "pgd", "lff", "disen"}
+DEBIASING = {"contradicted", "deneb", "jtt", "pgd", "lff", "disen", "xrm"}
 FINAL = {"vanilla", "gce", "sce", "elr", "elr+"}
-TELLING = {"deneb", "vanilla", "gce"}
+TELLING = {"deneb", "vanilla", "gce", "xrm"}
 """What `la` can follow."""
 KEEPING = {"aum", "confident", "coteaching", "coteaching+", "dividemix", "fdividemix", "fine", "knn"}
 ALONE = {"afr", "lc", "self"}
