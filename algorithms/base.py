@@ -108,6 +108,8 @@ class Method(nn.Module):
         tells_cue: whether its model knows a biased class by its cue, so that its prediction is the cue of an image.
         first: for a learner that has to know the cue of every image (`Task.cue`), the method that tells it if none is
             named before; None for all others.
+        recordable: whether the steps of an epoch are one and the same work on the device: nothing in them is decided,
+            counted or drawn on the host, so that one may be recorded for all (see training/recorder.py).
     """
 
     name: ClassVar[str]
@@ -117,6 +119,7 @@ class Method(nn.Module):
     trained_as: ClassVar[str | None] = None
     tells_cue: ClassVar[bool] = False
     first: ClassVar[str | None] = None
+    recordable: ClassVar[bool] = True
 
     @dataclass(frozen=True)
     class Hparams:

@@ -35,6 +35,8 @@ AGREEING_UPDATES = 5000
 class CoteachingPlus(SmallLossExchange):
     """Co-teaching where the two networks disagree (Yu et al., ICML 2019)"""
 
+    recordable = False
+
     @dataclass(frozen=True)
     class Hparams(SmallLossExchange.Hparams):
         warmup: int = hparam(5, search=[10, 20], low=0, help="epochs of plain Co-teaching before")

@@ -51,6 +51,8 @@ SHARPENED_CLASSES = 100
 class ElrPlus(TwoNetworks):
     """Early-learning regularisation with two networks, mean teachers and MixUp (Liu et al., NeurIPS 2020)"""
 
+    recordable = False
+
     @dataclass(frozen=True)
     class Hparams:
         lbd: float = hparam(3.0, search=[1, 3, 5, 7], low=0, help="weight of the regulariser")

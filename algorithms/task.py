@@ -19,6 +19,9 @@ from utils.errors import RunError
 from utils.seeds import derive, torch_generator
 
 EVALUATION_BATCH = 500
+"""Images that are scored at once; small ones on a GPU in larger batches, of up to so many pixels."""
+
+EVALUATION_PIXELS = 2**20
 OPTIMIZERS = ("SGD", "Adam", "AdamW")
 SCHEDULES = ("StepLR", "MultiStepLR", "CosineAnnealingLR")
 PRECISIONS = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -31,6 +34,7 @@ class StageSettings:
     weights: a file to start networks from.
     head: what is trained on the features of `model`, which itself is not; empty where `model` is trained.
     amp, compile: in which precision and how networks compute in training mode, see `models.registry.Network`.
+    cuda_graphs: whether steps on a GPU are recorded and replayed, see `algorithms.training.recorder`.
     """
 
     model: str
@@ -46,16 +50,21 @@ class StageSettings:
     weights: Path | None = None
     amp: str = "off"
     compile: bool = False
+    cuda_graphs: bool = True
     head: str = ""
 
     def optimizer(self, parameters: Iterable[nn.Parameter] | list[dict[str, Any]]) -> torch.optim.Optimizer:
         """The optimiser of `--opt`; Adam gets the weight decay it is told (the authors' code dropped it).
 
-        For fp16 a fused one, which skips a step whose scaled gradients overflowed without asking the device.
+        For fp16 a fused one, which skips a step whose scaled gradients overflowed without asking the device. On a GPU
+        Adam counts its steps there.
         """
+        parameters = list(parameters)
         details: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
         if self.opt == "SGD":
             details["momentum"] = self.momentum
+        else:
+            details["capturable"] = all(parameter.is_cuda for parameter in parameters)
         if self.amp == "fp16":
             details["fused"] = True
         return getattr(torch.optim, self.opt)(parameters, **details)
@@ -169,9 +178,11 @@ def over_split(function: Callable[[Tensor], Tensor], split: Split, device: torch
     process would grow with the number of batches. Several processes share the images out and all get all results.
     """
     results, mine = None, own_rows(len(split))
+    height, width = split.images.shape[2:]
+    size = max(EVALUATION_BATCH, EVALUATION_PIXELS // (height * width) if device.type == "cuda" else 0)
     with torch.inference_mode():
-        starts = range(mine.start, mine.stop, EVALUATION_BATCH)
-        parts = [slice(start, min(start + EVALUATION_BATCH, mine.stop)) for start in starts]
+        starts = range(mine.start, mine.stop, size)
+        parts = [slice(start, min(start + size, mine.stop)) for start in starts]
         for start, images in zip(starts, on_device(split.images, parts, device), strict=True):
             part = function(split.transform.for_scoring(images))
             if results is None:

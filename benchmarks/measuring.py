@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from algorithms.base import Method
+from algorithms.training.recorder import Recorder
 from algorithms.training.trainer import train_epoch
 from utils.cpu import keep_freed_memory, use_threads
 from utils.logbook import device_name
@@ -28,7 +29,8 @@ Times = dict[str, list[float]]
 
 def epoch(method: Method, number: int = 1) -> Run:
     """The trainer's own epoch, numbered from 0."""
-    return lambda: train_epoch(method, number)
+    recorder = Recorder.of(method)
+    return lambda: train_epoch(method, number, recorder)
 
 
 def seconds(run: Run, clock: Callable[[], float] = time.perf_counter) -> float:

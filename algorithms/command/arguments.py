@@ -63,6 +63,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "metavar": "true|false",
         "help": "compile the networks' training passes with torch.compile",
     },
+    "cuda_graphs": {
+        "type": truth,
+        "metavar": "true|false",
+        "help": "on a GPU, record one step of every epoch and replay it: the same numbers, sooner",
+    },
 }
 """Training settings; each can also be given for one stage alone, as --first.lr or --second.lr."""
 
@@ -72,7 +77,14 @@ FROZEN: dict[str, Any] = {
 }  # fmt: skip
 """Defaults of `--frozen`, whatever the data set: docs/photographs.md has how they were chosen."""
 
-GENERAL = {"momentum": 0.9, "lr_decay": "StepLR", "lr_decay_rate": 0.1, "amp": "off", "compile": False}
+GENERAL = {
+    "momentum": 0.9,
+    "lr_decay": "StepLR",
+    "lr_decay_rate": 0.1,
+    "amp": "off",
+    "compile": False,
+    "cuda_graphs": True,
+}
 """Defaults of the settings that no data set changes."""
 
 REFEREE_EPOCHS = 10

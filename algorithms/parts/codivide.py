@@ -71,6 +71,7 @@ class CoDivide(TwoNetworks):
     """Base of the DivideMix family: a method defines how one network divides the samples."""
 
     emits = "kept"
+    recordable = False
 
     @dataclass(frozen=True)
     class Hparams:

@@ -16,6 +16,8 @@ from tqdm import tqdm
 from algorithms.base import Method
 from algorithms.task import over_split
 from algorithms.training.criteria import refereed_accuracies
+from algorithms.training.recorder import Recorder
+from data.batches import Batch
 from data.split import Dataset, Split
 from models.sharded import average_batch_norms
 from utils.distributed import bars_off, from_writer, seed_all
@@ -115,11 +117,12 @@ def fit(
         history, earlier = _restore(saved, method, schedulers), saved["seconds"]
         log.info("%s: continuing after epoch %d of %d", title, len(history), settings.epochs)
         on_epoch(history)  # the run may have ended between the checkpoint and this call
+    recorder = Recorder.of(method)
     bar = tqdm(total=settings.epochs, initial=len(history), desc=title, unit="epoch", disable=bars_off())
     for epoch in range(len(history), settings.epochs):
         try:
             with tracing(trace if epoch == settings.epochs - 1 else None) as after_step:
-                record = train_epoch(method, epoch, after_step)
+                record = train_epoch(method, epoch, recorder, after_step)
             record.update(lr=method.optimizers[0].param_groups[0]["lr"], **evaluate(method))
             _check_finite(record)
         except (TrainingFailed, ValueError, RuntimeError, ArithmeticError) as error:
@@ -147,23 +150,30 @@ def fit(
     return Fitted(history, time.perf_counter() - start, earlier)
 
 
-def train_epoch(method: Method, epoch: int, after_step: Callable[[], None] = lambda: None) -> Record:
+def train_epoch(
+    method: Method, epoch: int, recorder: Recorder | None = None, after_step: Callable[[], None] = lambda: None
+) -> Record:
     """One epoch (numbered from 0) of a method: its mean loss, its accuracy on the given labels, and its time.
 
     The sums stay on the device and are read once.
     """
+
+    def learn(batch: Batch) -> None:
+        loss, logits = method.step(batch)
+        method.dynamics.observe(batch, logits)
+        totals.add_(torch.stack([loss * len(logits), (logits.argmax(1) == batch.labels).sum()]))
+
     start = time.perf_counter()
     task = method.task
     seed_all(derive(task.seed, task.stage, "epoch", epoch))
     method.train()
     method.begin_epoch(epoch)
     totals, seen = torch.zeros(2, dtype=torch.float64, device=task.device), 0
+    step = recorder.epoch(learn) if recorder else learn
     bar = tqdm(method.batches(epoch), desc=f"epoch {epoch + 1}", leave=False, disable=bars_off(), mininterval=0.5)
     for batch in bar:
-        loss, logits = method.step(batch)
-        method.dynamics.observe(batch, logits)
-        totals += torch.stack([loss * len(logits), (logits.argmax(1) == batch.labels).sum()])
-        seen += len(logits)
+        step(batch)
+        seen += len(batch.labels)
         after_step()
     average_batch_norms(method)
     method.end_epoch(epoch)

@@ -17,6 +17,8 @@ from algorithms.base import methods
 from algorithms.command.arguments import _set_up_gpu
 from algorithms.task import Task
 from algorithms.training.trainer import Evaluator, fit
+from models.registry import build_network
+from utils.errors import RunError
 from utils.files import load_tensors
 
 ROOT = Path(__file__).parents[2]
@@ -129,6 +131,53 @@ def test_the_same_bits_twice_and_after_an_interruption(trained, name):
         resumed = bits(trained(name, "cut.pt")[0])
     assert_same_bits(once, again)
     assert_same_bits(once, resumed)
+
+
+@pytest.mark.parametrize("name", [name for name in methods if methods[name].recordable])
+def test_recorded_steps_give_the_same_bits(trained, name):
+    with repeatable():
+        recorded, plain = (
+            trained(name, f"{graphs}.pt", batch_size=8, cuda_graphs=graphs)[0] for graphs in (True, False)
+        )
+    assert_same_bits(bits(recorded), bits(plain))
+
+
+@pytest.mark.parametrize("changed", [{"amp": "bf16"}, {"amp": "fp16"}, {"opt": "Adam"}, {"opt": "AdamW"}])
+@pytest.mark.parametrize("name", ["vanilla", "elr", "lff"])
+def test_recorded_steps_in_other_precisions_and_with_other_optimisers(trained, name, changed):
+    if DEVICE.type == "cpu" and changed.get("amp") == "fp16":
+        pytest.skip("fp16 is for GPUs")
+    with repeatable():
+        recorded, plain = (
+            trained(name, f"{graphs}.pt", batch_size=8, cuda_graphs=graphs, **changed)[0] for graphs in (True, False)
+        )
+    assert_same_bits(bits(recorded), bits(plain))
+
+
+@pytest.mark.skipif(DEVICE.type == "cpu", reason="nothing is recorded on a CPU")
+def test_a_step_that_cannot_be_recorded_says_so(trained, monkeypatch):
+    plain = methods["vanilla"].losses
+
+    def reading(method, logits, batch):
+        logits.sum().item()
+        return plain(method, logits, batch)
+
+    monkeypatch.setattr(methods["vanilla"], "losses", reading)
+    with pytest.raises(RunError, match="--cuda_graphs false"):
+        trained("vanilla", batch_size=8)
+    monkeypatch.undo()
+    assert len(trained("vanilla", batch_size=8)[1]) == 3
+
+
+def test_a_head_on_frozen_features(tmp_path):
+    """The whole command, with features that the GPU has computed."""
+    weights = tmp_path / "weights.pth"
+    torch.save(build_network("ResNet20", (3, 28, 28), 10).state_dict(), weights)
+    flags = (
+        f"--alg jtt_elr --frozen --model ResNet20 --weights {weights} --epochs 2 --no_figures --threads 1 --gpu {GPU}"
+    )
+    command = [sys.executable, "train_mix.py", *flags.split(), "--log_dir", str(tmp_path / "log")]
+    assert subprocess.run(command, cwd=ROOT, timeout=300).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["vanilla", "deneb", "coteaching"])

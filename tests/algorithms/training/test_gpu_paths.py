@@ -196,7 +196,7 @@ def trained(tiny, tmp_path, monkeypatch):
 
     def train(device, *flags, watch=lambda records: None):
         monkeypatch.setattr("algorithms.command.arguments.pick_device", lambda gpu: device)
-        fixed = ["--model", "MLP", "--epochs", "2", "--batch_size", "32", "--no_figures"]
+        fixed = ["--model", "MLP", "--epochs", "2", "--batch_size", "32", "--no_figures", "--cuda_graphs", "false"]
         fixed += ["--log_dir", str(tmp_path / device.type)]
         config = resolve(parse_arguments([*fixed, *flags], "test"))
         run(config, watch)

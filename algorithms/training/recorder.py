@@ -1,0 +1,88 @@
+"""Training steps on a GPU as CUDA graphs: the device gets a step's hundreds of launches at once.
+
+A small network's launches take the device less time than they take the host to make, so the host would set the pace.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+
+import torch
+from torch import Tensor
+
+from algorithms.base import Method
+from data.batches import Batch
+from utils.distributed import world
+from utils.errors import RunError
+
+WARM_UP = 3
+"""Steps of an epoch that run as they are: they make the libraries' choices and buffers, on the recording's stream."""
+
+
+class Recorder:
+    """Records one step of every epoch and replays it for those that follow; numbers and draws are as without it.
+
+    What is recorded is the work of the device, on the memory that it was done in: numbers of the host, such as the
+    learning rate, stay those of the recorded step. So a recording serves for one epoch, of a method that says that its
+    steps allow it (`Method.recordable`). It takes over the memory of the one before.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.stream = torch.cuda.Stream(device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    @classmethod
+    def of(cls, method: Method) -> "Recorder | None":
+        """For a method whose steps can be recorded, on a GPU where that is wanted; else None."""
+        task = method.task
+        wanted = task.device.type == "cuda" and task.settings.cuda_graphs and world() == 1
+        return cls(task.device) if wanted and method.recordable else None
+
+    def epoch(self, step: Callable[[Batch], None]) -> Callable[[Batch], None]:
+        """`step`, for the batches of one epoch, which are of one size."""
+        count, own = 0, None
+
+        def run(batch: Batch) -> None:
+            nonlocal count, own
+            count += 1
+            if count <= WARM_UP:
+                with self._own_stream():
+                    step(batch)
+                return
+            if own is None:
+                own = Batch(*(None if part is None else part.clone() for part in _parts(batch)))
+                self._record(step, own)
+            else:
+                for mine, new in zip(_parts(own), _parts(batch), strict=True):
+                    if mine is not None:
+                        mine.copy_(new)
+            self.graph.replay()
+
+        return run
+
+    def _record(self, step: Callable[[Batch], None], batch: Batch) -> None:
+        graph = torch.cuda.CUDAGraph()
+        with self._own_stream():
+            try:
+                # "thread_local": another thread, which reads images ahead, may use the device meanwhile.
+                graph.capture_begin(self.graph and self.graph.pool(), capture_error_mode="thread_local")
+                step(batch)
+                graph.capture_end()
+            except RuntimeError as error:
+                raise RunError(
+                    f"a training step cannot be recorded as a CUDA graph ({str(error).splitlines()[0]}). "
+                    "Say --cuda_graphs false."
+                ) from error
+        self.graph = graph
+
+    @contextmanager
+    def _own_stream(self) -> Iterator[None]:
+        current = torch.cuda.current_stream(self.stream.device)
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream):
+            yield
+        current.wait_stream(self.stream)
+
+
+def _parts(batch: Batch) -> list[Tensor | None]:
+    return [getattr(batch, part.name) for part in fields(Batch)]
