@@ -59,15 +59,15 @@ class StageSettings:
         For fp16 a fused one, which skips a step whose scaled gradients overflowed without asking the device. On a GPU
         Adam counts its steps there.
         """
-        parameters = list(parameters)
+        trained = list(parameters)
         details: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
         if self.opt == "SGD":
             details["momentum"] = self.momentum
         else:
-            details["capturable"] = all(parameter.is_cuda for parameter in parameters)
+            details["capturable"] = all(parameter.is_cuda for parameter in trained)
         if self.amp == "fp16":
             details["fused"] = True
-        return getattr(torch.optim, self.opt)(parameters, **details)
+        return getattr(torch.optim, self.opt)(trained, **details)
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
         """The schedule of `--lr_decay`, stepped once per epoch."""

@@ -5,7 +5,7 @@ A small network's launches take the device less time than they take the host to 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
@@ -40,32 +40,31 @@ class Recorder:
 
     def epoch(self, step: Callable[[Batch], None]) -> Callable[[Batch], None]:
         """`step`, for the batches of one epoch, which are of one size."""
-        count, own = 0, None
+        count, own, graph = 0, None, None
 
         def run(batch: Batch) -> None:
-            nonlocal count, own
+            nonlocal count, own, graph
             count += 1
             if count <= WARM_UP:
                 with self._own_stream():
                     step(batch)
-                return
-            if own is None:
-                own = Batch(*(None if part is None else part.clone() for part in _parts(batch)))
-                self._record(step, own)
+            elif graph is None:
+                own = replace(batch, **{name: part.clone() for name, part in _tensors(batch).items()})
+                graph = self._record(step, own)
+                graph.replay()
             else:
-                for mine, new in zip(_parts(own), _parts(batch), strict=True):
-                    if mine is not None:
-                        mine.copy_(new)
-            self.graph.replay()
+                for name, part in _tensors(batch).items():
+                    getattr(own, name).copy_(part)
+                graph.replay()
 
         return run
 
-    def _record(self, step: Callable[[Batch], None], batch: Batch) -> None:
+    def _record(self, step: Callable[[Batch], None], batch: Batch) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
         with self._own_stream():
             try:
                 # "thread_local": another thread, which reads images ahead, may use the device meanwhile.
-                graph.capture_begin(self.graph and self.graph.pool(), capture_error_mode="thread_local")
+                graph.capture_begin(self.graph.pool() if self.graph else None, capture_error_mode="thread_local")
                 step(batch)
                 graph.capture_end()
             except RuntimeError as error:
@@ -74,6 +73,7 @@ class Recorder:
                     "Say --cuda_graphs false."
                 ) from error
         self.graph = graph
+        return graph
 
     @contextmanager
     def _own_stream(self) -> Iterator[None]:
@@ -84,5 +84,6 @@ class Recorder:
         current.wait_stream(self.stream)
 
 
-def _parts(batch: Batch) -> list[Tensor | None]:
-    return [getattr(batch, part.name) for part in fields(Batch)]
+def _tensors(batch: Batch) -> dict[str, Tensor]:
+    parts = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return {name: part for name, part in parts.items() if part is not None}
