@@ -59,7 +59,7 @@ class StageSettings:
         For fp16 a fused one, which skips a step whose scaled gradients overflowed without asking the device. On a GPU
         Adam counts its steps there.
         """
-        trained = list(parameters)
+        trained: list[Any] = list(parameters)
         details: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
         if self.opt == "SGD":
             details["momentum"] = self.momentum
