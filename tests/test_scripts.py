@@ -30,7 +30,7 @@ def commands(script, *flags, **variables):
 
 
 def test_there_is_a_loop_for_every_table():
-    assert len(TABLES) == 7
+    assert len(TABLES) == 9
 
 
 @pytest.mark.parametrize("script", TABLES)
