@@ -15,7 +15,7 @@ from data.registry import datasets
 from utils.errors import UsageError
 
 DEBIASING = {"contradicted", "deneb", "jtt", "pgd", "lff", "disen", "xrm"}
-FINAL = {"vanilla", "gce", "sce", "elr", "elr+"}
+FINAL = {"vanilla", "gce", "sce", "elr", "elr+", "sop", "sop+"}
 TELLING = {"deneb", "vanilla", "gce", "xrm"}
 """What `la` can follow."""
 KEEPING = {"aum", "confident", "coteaching", "coteaching+", "dividemix", "fdividemix", "fine", "knn"}

@@ -7,7 +7,10 @@ import torch
 
 from algorithms.command.arguments import parse_arguments, resolve
 
-CASES = [("vanilla", "fp16"), ("coteaching", "fp16"), ("disen", "bf16"), ("elr+", "bf16"), ("dividemix", "bf16")]
+CASES = [
+    ("vanilla", "fp16"), ("coteaching", "fp16"), ("sop", "fp16"), ("lc", "fp16"),
+    ("disen", "bf16"), ("elr+", "bf16"), ("dividemix", "bf16"),
+]  # fmt: skip
 
 
 @pytest.fixture
