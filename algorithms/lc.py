@@ -25,7 +25,7 @@ Deviations from the authors' code:
 A wrong label is a rare pair of label and cue as well: without knowledge of noise LC makes room for it, too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -34,7 +34,6 @@ from torch import Tensor
 
 from algorithms.base import Batch, Method, hparam, method, weighted_mean
 from algorithms.parts.losses import gradient_scaled_gce
-from algorithms.parts.mixing import sigmoid_rampup
 from algorithms.task import Task
 
 FLOOR = 1e-4
@@ -47,6 +46,7 @@ class Lc(Method):
 
     debiases = True
     joint: Tensor
+    updates: Tensor
 
     @dataclass(frozen=True)
     class Hparams:
@@ -62,27 +62,27 @@ class Lc(Method):
     def __init__(self, task: Task, hparams: Any) -> None:
         super().__init__(task, hparams)
         self.biased_network = task.new_network("biased")
-        biased = {"params": self.biased_network.parameters(), "lr": hparams.biased_lr * task.settings.lr}
-        self.optimizers = [task.settings.optimizer([{"params": self.network.parameters()}, biased])]
+        slower = replace(task.settings, lr=hparams.biased_lr * task.settings.lr)
+        self.optimizers.append(slower.optimizer(self.biased_network.parameters()))
         self.register_buffer("joint", torch.zeros(task.num_classes, task.num_classes))
-
-    def begin_epoch(self, epoch: int) -> None:
-        self.updates = epoch * self.task.steps_per_epoch()
+        self.register_buffer("updates", torch.zeros(()))
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         biased = self.biased_network(batch.images)
         images, correction = batch.images, self.correction(biased.detach(), batch.labels)
         if self.hparams.group_mixup:
-            share = mixing_share(self.updates, self.hparams.ramp, images.device)
+            share = mixing_share(self.updates, self.hparams.ramp)
             partners = group_partners(batch.labels, biased.argmax(1))
             images, correction = (torch.lerp(x[partners], x, share) for x in (images, correction))
-        self.updates += 1
+        self.updates.add_(1)
         logits = self.network(images)
         corrected = F.cross_entropy(logits + correction, batch.labels, reduction="none")
-        losses = corrected + self.hparams.lambda_b * gradient_scaled_gce(biased, batch.labels, self.hparams.q)
-        loss = weighted_mean(losses, batch.weights)
+        loss = weighted_mean(corrected, batch.weights)
+        biased_losses = self.hparams.lambda_b * gradient_scaled_gce(biased, batch.labels, self.hparams.q)
+        biased_loss = weighted_mean(biased_losses, batch.weights)
         self.update(self.optimizers[0], loss)
-        return loss.detach(), logits.detach()
+        self.update(self.optimizers[1], biased_loss)
+        return (loss + biased_loss).detach(), logits.detach()
 
     def correction(self, biased: Tensor, labels: Tensor) -> Tensor:
         """Takes a batch into the joint; returns log(P(., a(x)) + 1e-4) of its images: float [B, C]."""
@@ -96,10 +96,11 @@ def joint_distribution(labels: Tensor, cues: Tensor) -> Tensor:
     return torch.zeros_like(cues).scatter_(1, labels.unsqueeze(1), 1).T @ cues / len(labels)
 
 
-def mixing_share(update: int, ramp: int, device: torch.device) -> Tensor:
-    """l ~ U(1 - 2t, 1 - t), a scalar, with t growing to 1/2 over `ramp` updates."""
-    t = sigmoid_rampup(update, ramp) / 2
-    return 1 - 2 * t + t * torch.rand((), device=device)
+def mixing_share(updates: Tensor, ramp: int) -> Tensor:
+    """l ~ U(1 - 2t, 1 - t) after so many updates, with t growing to 1/2 over `ramp` of them; all scalars."""
+    progress = (updates / ramp).clamp(max=1) if ramp else torch.ones_like(updates)
+    t = torch.exp(-5 * (1 - progress).square()) / 2
+    return 1 - 2 * t + t * torch.rand_like(updates)
 
 
 def group_partners(labels: Tensor, cues: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ class StageSettings:
     cuda_graphs: bool = True
     head: str = ""
 
-    def optimizer(self, parameters: Iterable[nn.Parameter] | list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of `--opt`; Adam gets the weight decay it is told (the authors' code dropped it).
 
         For fp16 a fused one, which skips a step whose scaled gradients overflowed without asking the device. On a GPU

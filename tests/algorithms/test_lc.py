@@ -8,8 +8,6 @@ import torch
 
 from algorithms.lc import FLOOR, group_partners, joint_distribution, mixing_share
 
-CPU = torch.device("cpu")
-
 
 def logs(*rows):
     """Logits whose softmax are these rows."""
@@ -51,7 +49,7 @@ def test_partners_have_the_label_and_another_cue_where_there_is_one():
 )
 def test_the_share_grows_from_hardly_mixed_to_half(update, ramp, t):
     torch.manual_seed(0)
-    shares = torch.stack([mixing_share(update, ramp, CPU) for _ in range(500)])
+    shares = torch.stack([mixing_share(torch.tensor(float(update)), ramp) for _ in range(500)])
     assert 1 - 2 * t <= float(shares.min()) < 1 - 2 * t + 0.02 * t
     assert 1 - t - 0.02 * t < float(shares.max()) <= 1 - t
 
@@ -76,7 +74,6 @@ def fixed(method, logits, biased):
 def test_the_loss_by_hand(make, close):
     """One image of class 0 and cue 1; b gives it 1/5 for class 0, d gives 2/3, and P(., 1) = (.8, 0)."""
     method = fixed(make("lc", {"num_classes": 2}, group_mixup=False).double(), logs([2, 1]), logs([0.2, 0.8]))
-    method.begin_epoch(0)
     loss, logits = method.step(method.task.batch((method.task.train.labels == 0).nonzero()[0]))
     corrected = -math.log(2 * (0.8 + FLOOR) / (2 * (0.8 + FLOOR) + FLOOR))
     close(loss, corrected + 0.7 * 0.2**0.7 * -math.log(0.2), rtol=1e-6)
@@ -88,7 +85,6 @@ def test_images_and_corrections_are_mixed_alike(make, close, monkeypatch):
     monkeypatch.setattr("algorithms.lc.mixing_share", lambda *about: torch.tensor(0.25, dtype=torch.float64))
     method = make("lc", {"num_classes": 2}, lambda_b=0.0).double()
     fixed(method, logs([2, 1], [2, 1]), logs([0.8, 0.2], [0.4, 0.6]))
-    method.begin_epoch(0)
     batch = method.task.batch((method.task.train.labels == 0).nonzero().flatten()[:2])
     images = batch.images.double()
     loss, _ = method.step(replace(batch, images=images))
@@ -101,8 +97,7 @@ def test_images_and_corrections_are_mixed_alike(make, close, monkeypatch):
 def test_the_biased_network_learns_slowly_and_apart(make):
     """d learns nothing from b's loss, nor b from d's, and b's rate is its share of the run's."""
     method = make("lc", lambda_b=0.0)
-    assert [group["lr"] for group in method.optimizers[0].param_groups] == pytest.approx([0.05, 0.005])
-    method.begin_epoch(0)
+    assert [optimizer.param_groups[0]["lr"] for optimizer in method.optimizers] == pytest.approx([0.05, 0.005])
     method.step(method.task.batch(torch.arange(32)))
     assert all(float(p.grad.abs().sum()) == 0 for p in method.biased_network.parameters())
     assert any(float(p.grad.abs().sum()) > 0 for p in method.network.parameters())
