@@ -23,6 +23,7 @@ The candidates are masked, not gathered, so that a step waits for no count from 
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from algorithms.base import Batch, hparam, method
@@ -35,8 +36,6 @@ AGREEING_UPDATES = 5000
 class CoteachingPlus(SmallLossExchange):
     """Co-teaching where the two networks disagree (Yu et al., ICML 2019)"""
 
-    recordable = False
-
     @dataclass(frozen=True)
     class Hparams(SmallLossExchange.Hparams):
         warmup: int = hparam(5, search=[10, 20], low=0, help="epochs of plain Co-teaching before")
@@ -44,7 +43,7 @@ class CoteachingPlus(SmallLossExchange):
     def begin_epoch(self, epoch: int) -> None:
         super().begin_epoch(epoch)
         self.warming_up = epoch < self.hparams.warmup
-        self.updates = epoch * self.task.steps_per_epoch()
+        self.updates = torch.tensor(epoch * self.task.steps_per_epoch(), device=self.task.device)
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         self.updates += 1

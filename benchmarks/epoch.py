@@ -26,7 +26,7 @@ from algorithms.command.arguments import pick_device
 from algorithms.deneb import Deneb
 from algorithms.parts.mixture import clean_probability
 from algorithms.vanilla import Vanilla
-from benchmarks.contestants import BATCH, Slice, bare, synthetic, tasks, typical
+from benchmarks.contestants import BATCH, Slice, bare, recorded, synthetic, tasks, typical
 from benchmarks.measuring import (
     EPOCH_SIZE,
     HISTORY,
@@ -54,10 +54,12 @@ def epoch_race(train: Split, network: str, turns: int, steps: int, device: torch
     """Seconds of an epoch of every contestant, and of its draw, which ours includes."""
     both = tasks(train, network, device=device)
     ours = {draw: Slice(task, steps).to(device) for draw, task in both.items()}
+    steps = min(steps, both["uniform"].steps_per_epoch())
     slices = race(
         {"bare": bare(both["uniform"], steps)}
+        | ({"recorded": recorded(both["uniform"], steps)} if device.type == "cuda" else {})
         | {f"ours {draw}": epoch(method) for draw, method in ours.items()}
-        | {f"typical {draw}": typical(task, steps) for draw, task in both.items()},
+        | {f"typical {draw}": typical(task, steps) for draw, task in both.items() if device.type == "cpu"},
         turns,
     )
     draws = race({draw: method.draw for draw, method in ours.items()}, turns)
@@ -109,9 +111,13 @@ def measure(train: Split, network: str, threads: int, arguments: Namespace, devi
     times = epoch_race(train, network, turns, steps, device)
     print("".join(f"{t:>20}" for t in ("", "of it draw", "ours", "bare", "typical", "ours / bare", "typical / ours")))
     for draw in ("uniform", "weighted"):
-        ours, usual, least = times[f"ours {draw}"], times[f"typical {draw}"], times["bare"]
-        cells = [spread(times[f"draw {draw}"], 3), *map(spread, (ours, least, usual)), spread(ratios(ours, least))]
-        print("".join(f"{cell:>20}" for cell in (draw, *cells, spread(ratios(usual, ours)))), flush=True)
+        ours, usual, least = times[f"ours {draw}"], times.get(f"typical {draw}"), times["bare"]
+        cells = [spread(times[f"draw {draw}"], 3), spread(ours, 3), spread(least, 3), spread(usual) if usual else "-"]
+        cells += [spread(ratios(ours, least)), spread(ratios(usual, ours)) if usual else "-"]
+        print("".join(f"{cell:>20}" for cell in (draw, *cells)), flush=True)
+    if "recorded" in times:
+        print(f"the bare loop as a CUDA graph: {spread(times['recorded'], 3)}; "
+              f"ours / that: {spread(ratios(times['ours uniform'], times['recorded']))}")  # fmt: skip
     whole = filter_race(train, network, few, device)
     print(f"whole epochs: plain {spread(whole['plain'])}, prejudice model {spread(whole['filtered'])}, "
           f"{spread(ratios(whole['filtered'], whole['plain']))} times a plain one\nfiltering for it: "
@@ -132,11 +138,14 @@ def main(argv: list[str]) -> int:
     parser = Parser(prog="python -m benchmarks.epoch", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=number(int, 1), help="computing threads (default: two at most)")
     parser.add_argument("--repeats", type=number(int, 1), default=7, help="turns of every contestant")
-    parser.add_argument("--steps", type=number(int, 1), default=30, help="updates per turn")
+    parser.add_argument("--steps", type=number(int, 1), help="updates per turn (default: 30, on a GPU an epoch's)")
     parser.add_argument("--sizes", type=number(int, BATCH), nargs="*", default=[5_000, 50_000, 200_000, 1_000_000],
                         help="numbers of images for the growth of time and memory")  # fmt: skip
     parser.add_argument("--networks", nargs="+", choices=networks.names(), default=["CONV", "MLP"])
-    parser.add_argument("--gpu", help="number of the CUDA device (default: the CPU); sizes are for a CPU")
+    parser.add_argument(
+        "--gpu",
+        help="number of the CUDA device (default: the CPU); sizes and scripts as they often are belong to a CPU",
+    )
     parser.add_argument("--data_dir", help="race on the Colored MNIST there instead of synthetic images")
     parser.add_argument("--quick", action="store_true", help="2 turns of 10 updates, small sizes")
     try:
@@ -144,6 +153,7 @@ def main(argv: list[str]) -> int:
         if arguments.quick:
             arguments.repeats, arguments.steps, arguments.sizes = 2, 10, [5_000, 50_000]
         device = pick_device(arguments.gpu or "cpu")
+        arguments.steps = arguments.steps or (30 if device.type == "cpu" else EPOCH_SIZE // BATCH)
         about = machine(prepare(arguments.threads), device)
         print(", ".join(f"{name} {value}" for name, value in about.items()))
         settings = DataSettings("colored_mnist", arguments.data_dir, 0.01, 0.1, "sym", "reference", False, 0)

@@ -4,6 +4,8 @@
 #   any other flag         goes to every train_mix.py, such as --data_dir, --epochs or --preset none
 #   SEEDS="0 1 2"          and so METHODS, BRATIOS, NRATIOS, LOG_DIR: what to loop over, and where runs go
 #   SHARD=2/8              the third eighth of the runs, for one of eight machines that share LOG_DIR
+#   JOBS=8                 eight runs side by side; what they print is in their folders' train.log
+#   JOBS=8 GPUS="0 1"      on these GPUs in turn
 #   DRY_RUN=1              prints the commands
 #   PYTHON=python3         another interpreter
 #
@@ -24,11 +26,16 @@ done
 ROWS+=" deneb_vanilla"
 
 : "${METHODS:=$ROWS}" "${SEEDS:=0 1 2 3 4}" "${LOG_DIR:=log/tables}" "${SHARD:=0/1}" "${DRY_RUN:=}" "${PYTHON:=python}"
+: "${JOBS:=1}" "${GPUS:=}" "${PART:=}"
 if [[ ! $SHARD =~ ^([0-9]+)/([1-9][0-9]*)$ ]] || ((10#${BASH_REMATCH[1]} >= 10#${BASH_REMATCH[2]})); then
   echo "error: SHARD=$SHARD is not i/n with i from 0 to n-1, such as 0/4." >&2
   exit 2
 fi
 shard=$((10#${BASH_REMATCH[1]})) shards=$((10#${BASH_REMATCH[2]}))
+if [[ ! $JOBS =~ ^[1-9][0-9]*$ ]]; then
+  echo "error: JOBS=$JOBS is not a number of runs, 1 or more." >&2
+  exit 2
+fi
 
 extra=() number=0 failed=()
 for flag in "$@"; do
@@ -39,6 +46,18 @@ for flag in "$@"; do
     extra+=("$flag")
   fi
 done
+
+parts=()
+if ((JOBS > 1)) && [[ -z $DRY_RUN ]]; then # this many copies of the script, each with a part of the shard's runs
+  gpus=($GPUS)
+  for ((job = 0; job < JOBS; job++)); do
+    gpu=()
+    ((${#gpus[@]} == 0)) || gpu=(--gpu "${gpus[job % ${#gpus[@]}]}")
+    part=$((shard + job * shards))/$((shards * JOBS))
+    PART=1 SHARD=$part JOBS=1 bash "scripts/${0##*/}" "$@" "${gpu[@]}" >/dev/null 2> >(cat >&2) &
+    parts+=($!)
+  done
+fi
 
 # quoted WORDS: them as a command that a shell reads as the same words.
 quoted() {
@@ -52,6 +71,7 @@ quoted() {
 
 # run FLAGS: one training, if it belongs to this shard.
 run() {
+  ((${#parts[@]} == 0)) || return 0
   local mine=$((number++ % shards == shard)) code=0
   ((mine)) || return 0
   local command=("$PYTHON" train_mix.py --log_dir "$LOG_DIR" "$@" "${extra[@]}")
@@ -67,6 +87,9 @@ run() {
 # tables FLAGS: what has been collected so far; the script ends with 1 if a run failed.
 tables() {
   [[ -z $DRY_RUN ]] || return 0
-  "$PYTHON" -m utils.results "$LOG_DIR" "$@"
-  ((${#failed[@]} == 0)) || { printf 'failed: %s\n' "${failed[@]}" >&2; exit 1; }
+  local part code=0
+  for part in "${parts[@]}"; do wait "$part" || code=1; done
+  [[ -n $PART ]] || "$PYTHON" -m utils.results "$LOG_DIR" "$@"
+  ((${#failed[@]} == 0)) || { printf 'failed: %s\n' "${failed[@]}" >&2; code=1; }
+  return $code
 }

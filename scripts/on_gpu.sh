@@ -32,12 +32,18 @@ mission+=(--data_dir "$DATA_DIR" --log_dir "$out/log" --no_figures)
 cp benchmarks/history.jsonl "$out/history_before.jsonl"
 
 section environment "$PYTHON" -m torch.utils.collect_env
-section tests "$PYTHON" -m pytest -m cuda -p no:cacheprovider
+section tests "$PYTHON" -m pytest -m cuda -p no:cacheprovider tests/algorithms/test_cuda.py
 section mission "$PYTHON" "${mission[@]}"
+for jobs in 1 4 8 16; do # runs of five epochs side by side: 60 * jobs / seconds is their number per minute
+  section "jobs_$jobs" env JOBS=$jobs SEEDS="$(seq -s " " "$jobs")" METHODS=vanilla LOG_DIR="$out/log/jobs_$jobs" \
+    bash scripts/table_beyond_deneb.sh "${mission[@]:3:8}" --gpu "$GPU" --data_dir "$DATA_DIR" --epochs 5 --no_figures \
+    --threads 1 --best_by valid_accuracy
+done
+section epochs "$PYTHON" -m benchmarks.epoch --gpu "$GPU" --networks CONV MLP ResNet20 CIFAR_ResNet18 --repeats 3 --sizes
+section methods "$PYTHON" -m benchmarks.methods --gpu "$GPU" --networks CONV MLP --repeats 2 --size 54000
+section bf16 "$PYTHON" -m benchmarks.methods --gpu "$GPU" --networks ResNet20 CONV --amp bf16 --repeats 2 --size 50000 \
+  --methods vanilla gce deneb
 section mission_bf16 "$PYTHON" "${mission[@]}" --amp bf16 --run_name bf16
-section epochs "$PYTHON" -m benchmarks.epoch --gpu "$GPU" --networks CONV MLP ResNet20 CIFAR_ResNet18 --repeats 5 --sizes
-section methods "$PYTHON" -m benchmarks.methods --gpu "$GPU" --networks CONV MLP --repeats 3
-section methods_bf16 "$PYTHON" -m benchmarks.methods --gpu "$GPU" --networks ResNet20 --amp bf16 --repeats 3
 
 diff "$out/history_before.jsonl" benchmarks/history.jsonl | sed -n 's/^> //p' >"$out/benchmarks.jsonl"
 rm "$out/history_before.jsonl"

@@ -73,6 +73,31 @@ def test_shards_share_the_work():
     assert sorted(line for part in parts for line in part) == sorted(commands("table_bar.sh"))
 
 
+def test_jobs_run_side_by_side(tmp_path):
+    """Of each shard; a run that fails is named, and the table has all others."""
+    variables = {
+        "SEEDS": "0",
+        "LOG_DIR": tmp_path,
+        "PYTHON": sys.executable,
+        "JOBS": 2,
+        "METHODS": "vanilla gce gce_sce",
+    }
+    flags = ("--quick", "--model", "MLP", "--no_figures", "--threads", "1", "--best_by", "valid_accuracy")
+    code, output, errors = loop("table_colored_digits.sh", *flags, JOBS=2, GPUS="cpu", **variables)
+    assert code == 1
+    assert errors.count("failed: ") == 1
+    assert "--alg gce_sce" in errors
+    assert "| vanilla | 1 |" in output
+    assert "| gce | 1 |" in output
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "many"])
+def test_a_number_of_jobs_that_is_none_is_refused(jobs):
+    code, _, errors = loop("table_bar.sh", JOBS=jobs)
+    assert code == 2
+    assert errors == f"error: JOBS={jobs} is not a number of runs, 1 or more.\n"
+
+
 @pytest.mark.parametrize("shard", ["4/4", "1", "-1/4", "1/0", "a/b"])
 def test_a_shard_that_is_none_is_refused(shard):
     code, _, errors = loop("table_bar.sh", SHARD=shard)

@@ -61,8 +61,10 @@ def adjusted_accuracy(
     int64, -1 where unknown; the first three [N], the others [M]. None where a training group has no test image.
     """
     known = (train_true >= 0) & (train_cue >= 0)
-    pairs, sizes = torch.stack([train_true[known], train_cue[known]]).unique(dim=1, return_counts=True)
-    accuracies = [fraction(predicted == true, (true == y) & (cue == value)) for y, value in pairs.T.tolist()]
+    values = int(train_cue.max()) + 1
+    groups, sizes = (train_true * values + train_cue)[known].unique(return_counts=True)
+    pairs = [divmod(group, values) for group in groups.tolist()]
+    accuracies = [fraction(predicted == true, (true == y) & (cue == value)) for y, value in pairs]
     found = [accuracy for accuracy in accuracies if accuracy is not None]
     if not found or len(found) < len(accuracies):
         return None

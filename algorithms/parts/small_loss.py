@@ -46,12 +46,12 @@ def small_loss_weights(losses: Tensor, rate: float, candidates: Tensor | None = 
     return picked / picked.sum().clamp(min=1).to(losses.dtype)
 
 
-def disagreement_weights(losses: Tensor, rate: float, disagree: Tensor, use_all: bool) -> Tensor:
+def disagreement_weights(losses: Tensor, rate: float, disagree: Tensor, use_all: Tensor | bool) -> Tensor:
     """`small_loss_weights` among the samples on which two networks disagree (bool [B]).
 
     Where they agree on the whole batch, all samples count alike if `use_all`, else none does.
     """
-    fallback = torch.full_like(losses, 1 / len(losses) if use_all else 0).detach()
+    fallback = torch.full_like(losses, 1 / len(losses)).detach() * use_all
     return torch.where(disagree.any(), small_loss_weights(losses, rate, disagree), fallback)
 
 

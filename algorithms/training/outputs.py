@@ -143,12 +143,12 @@ def save_selection(
     config: RunConfig, folder: RunFolder, selection: Selection, members: Tensor, dataset: Dataset
 ) -> None:
     """Writes `selection.npz`, whose rows are the samples at `members` (int64 [K]), and figures of it."""
-    from utils.results import plots
-
     groups = dataset.train_groups()[members].numpy()
     selection.save(folder / "selection.npz", index=members.numpy(), group=groups)
     if not config.figures:
         return
+    from utils.results import plots
+
     draws, score, figures = selection.share_of_draws().numpy(), selection.score.numpy(), folder / "figures"
     plots.score_histogram(figures, score, groups)
     if (chosen := selection.chosen) is not None:
