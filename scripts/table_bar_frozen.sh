@@ -2,7 +2,7 @@
 # BAR on features of a frozen network, every method: docs/photographs.md. Flags and variables: scripts/lib.sh.
 #   bash scripts/table_bar_frozen.sh --model timm:tf_efficientnet_lite0 --weights FILE
 : "${NRATIOS:=0 0.1 0.2}" "${BRATIOS:=}" "${SEEDS:=10 11 12 13 14}" "${LOG_DIR:=log/photographs}"
-: "${METHODS:=vanilla knn_vanilla knn_afr afr self la gce sce elr elr+ coteaching coteaching+ dividemix fdividemix aum fine
+: "${METHODS:=vanilla knn_vanilla knn_afr afr self gce sce elr elr+ coteaching coteaching+ dividemix fdividemix aum fine
   confident lff disen jtt pgd deneb_vanilla deneb_gce deneb_sce deneb_elr deneb_elr+ deneb_coteaching deneb_coteaching+
   deneb_dividemix deneb_fdividemix deneb_la contradicted_vanilla contradicted_gce contradicted_elr}"
 source "$(dirname "$0")/lib.sh"
