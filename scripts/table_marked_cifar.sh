@@ -3,8 +3,8 @@
 # scripts/lib.sh.
 #   bash scripts/table_marked_cifar.sh --model timm:tf_efficientnet_lite0 --weights FILE
 : "${DATASETS:=framed_cifar patched_cifar}" "${BRATIOS:=0.01 0.02 0.05}" "${NRATIOS:=0.1}" "${SEEDS:=10 11 12}"
-: "${METHODS:=vanilla knn_vanilla knn_afr afr self gce elr fine lff jtt pgd deneb_la deneb_vanilla deneb_gce contradicted_vanilla
-  contradicted_gce}" "${LOG_DIR:=log/photographs}"
+: "${METHODS:=vanilla knn_vanilla knn_afr afr self gce elr fine lff jtt pgd deneb_la deneb_vanilla deneb_gce
+  contradicted_vanilla contradicted_gce}" "${LOG_DIR:=log/photographs}"
 source "$(dirname "$0")/lib.sh"
 for dataset in $DATASETS; do
   for bratio in $BRATIOS; do
