@@ -79,7 +79,8 @@ def read_pickled_arrays(path: Path) -> dict[str, np.ndarray]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 content = archive.read(next(name for name in archive.namelist() if name.endswith("/data.pkl")))
-        stream, found = io.BytesIO(content), {}
+        found: dict[str, np.ndarray] = {}
+        stream = io.BytesIO(content)
         while not found:  # torch's older files begin with other values
             value = _Reader(stream).load()
             if isinstance(value, dict):
