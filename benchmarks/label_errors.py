@@ -1,11 +1,13 @@
 """Who finds wrong labels: cleanlab, as it is recommended, plain training, or what `utils.audit` makes of a run.
 
+A second table asks the same rankings for conflicting images, whose class is not that of their cue.
+
 python -m benchmarks.label_errors --dataset colored_digits --seeds 0,1,2 --cross_validate 3
 python -m benchmarks.label_errors --rows docs/label_errors.jsonl --only_table     # the tables of docs/audit.md again
 
 cleanlab gets out-of-sample probabilities: the same network, trained plainly with the same schedule on all folds but
 one, judges the images of that fold. All other flags are those of train_mix.py; `--alg` is whose `samples.csv` competes.
-True labels serve to judge the competitors, which do not see them.
+True labels and cues serve to judge the competitors, which do not see them.
 """
 
 import os
@@ -137,6 +139,9 @@ def suspicions(arguments: argparse.Namespace, seed: int) -> tuple[dict[str, np.n
             ("prejudice loss", "prejudice_loss", 1),
             ("utils.audit, out-of-sample alone", "out_of_sample_confidence", -1),
             ("utils.audit", "cross_validated_confidence", -1),
+            ("prejudice entropy", "entropy", 1),
+            ("mislabelled_probability", "mislabelled_probability", 1),
+            ("conflicting_probability", "conflicting_probability", 1),
         )
         if np.isfinite(ours[column]).any()
     }
@@ -152,7 +157,8 @@ def judged(suspicion: np.ndarray, wrong: np.ndarray, groups: np.ndarray) -> Row:
     Returns:
         AUROC and average precision among `AMONG`; the share of wrong labels among the 10 and the 50 most suspicious
         images, and among as many as labels are wrong: what share of these is wrong, what share is conflicting and clean
-        (a false alarm that bias causes), and what share of all conflicting-clean images these are.
+        (a false alarm that bias causes), and what share of all conflicting-clean images these are. Also AUROC, and the
+        shares among the 10, the 50, and as many as there are, for conflicting images in place of wrong labels.
     """
     known = wrong >= 0
     suspicion, wrong, groups = suspicion[known], wrong[known] == 1, groups[known]
@@ -169,6 +175,10 @@ def judged(suspicion: np.ndarray, wrong: np.ndarray, groups: np.ndarray) -> Row:
     rare = groups == GROUPS.index("conflicting-clean")
     row["flagged_conflicting_clean"] = float(rare[flagged].mean()) if (groups >= 0).any() else None
     row["conflicting_clean_flagged"] = float(rare[flagged].sum() / rare.sum()) if rare.any() else None
+    conflicting = np.isin(groups, AMONG["conflicting"])
+    row["found_conflicting"] = auroc(suspicion, conflicting, groups >= 0)
+    for name, count in (("10", 10), ("50", 50), ("all", conflicting.sum())):
+        row[f"found_conflicting_of_{name}"] = float(conflicting[order[:count]].mean()) if conflicting.any() else None
     return row
 
 
@@ -179,17 +189,25 @@ TITLES = {
     "flagged_conflicting_clean": "flagged: conflicting-clean",
     "conflicting_clean_flagged": "conflicting-clean: flagged",
 }  # fmt: skip
+CONFLICTING = {
+    "found_conflicting": "AUROC", "found_conflicting_of_10": "conflicting of 10", "found_conflicting_of_50": "of 50",
+    "found_conflicting_of_all": "of all",
+}  # fmt: skip
 
 
-def table(rows: list[Row]) -> str:
-    """A Markdown table for each data set and schedule: percent, mean and standard deviation over seeds."""
+def table(rows: list[Row], columns: dict[str, str]) -> str:
+    """A Markdown table for each data set and schedule: percent, mean and standard deviation over seeds.
+
+    columns: titles by key; those of which nothing is known are left out, and rows and tables that have no other.
+    """
+    rows = [row for row in rows if any(row.get(key) is not None for key in columns)]
     settings: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         settings[setting(row)][row["who"]].append(row)
     lines = []
     for name, competitors in settings.items():
         everything = [row for mine in competitors.values() for row in mine]
-        titles = {key: title for key, title in TITLES.items() if any(row.get(key) is not None for row in everything)}
+        titles = {key: title for key, title in columns.items() if any(row.get(key) is not None for row in everything)}
         seeds = sorted({row["seed"] for row in everything})
         lines += [f"\n{name}; seeds {', '.join(map(str, seeds))}\n", f"| ranked by | {' | '.join(titles.values())} |"]
         lines.append("|---" * (1 + len(titles)) + "|")
@@ -228,7 +246,7 @@ def compare(argv: list[str]) -> None:
                 same = ("seed", "who", *about)
                 rows = [*(row for row in rows if any(row.get(key) != new[key] for key in same)), new]
             write_text(arguments.rows, "".join(json.dumps(row) + "\n" for row in rows))
-    print(table(rows))
+    print(table(rows, TITLES), "\nConflicting images", table(rows, CONFLICTING), sep="\n")
 
 
 def _add_flags(parser: Parser) -> None:

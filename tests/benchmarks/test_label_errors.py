@@ -33,6 +33,9 @@ def test_judged_by_hand():
     assert (row["flagged_wrong"], row["flagged_conflicting_clean"]) == (0.5, 0.5)
     assert row["conflicting_clean_flagged"] == 0.5
     assert row["precision_at_10"] == pytest.approx(2 / 6), "there are but six"
+    assert row["found_conflicting"] == pytest.approx(6 / 9)
+    assert row["found_conflicting_of_10"] == pytest.approx(3 / 6)
+    assert row["found_conflicting_of_all"] == pytest.approx(2 / 3)
 
 
 def test_nothing_is_said_about_groups_that_are_not_there():
@@ -40,9 +43,9 @@ def test_nothing_is_said_about_groups_that_are_not_there():
     assert row["auroc_all"] == row["precision_all"] == row["flagged_wrong"] == 1
     assert row["auroc_conflicting"] is row["precision_conflicting"] is row["conflicting_clean_flagged"] is None
     about = {"dataset": "d", "bratio": 0, "nratio": 1, "epochs": 2, "seed": 3, "who": "w"}
-    text = label_errors.table(
-        [{**row, **about}, {**row, **about, "seed": 4, "auroc_all": 0.5}, {**row, **about, "model": "M"}]
-    )
+    rows = [{**row, **about}, {**row, **about, "seed": 4, "auroc_all": 0.5}, {**row, **about, "model": "M"}]
+    assert label_errors.table(rows, label_errors.CONFLICTING) == ""
+    text = label_errors.table(rows, label_errors.TITLES)
     assert "d, bratio 0, nratio 1, 2 epochs; seeds 3, 4" in text
     assert "d, bratio 0, nratio 1, M, 2 epochs; seeds 3" in text
     assert "| ranked by | AUROC | average precision | wrong of 10 | of 50 | of all |" in text
@@ -51,7 +54,7 @@ def test_nothing_is_said_about_groups_that_are_not_there():
 
 def test_rows_of_before_say_what_they_know():
     old = {"dataset": "d", "bratio": 0, "nratio": 1, "epochs": 2, "seed": 3, "who": "w", "auroc_all": 0.9}
-    assert "| ranked by | AUROC |" in label_errors.table([old])
+    assert "| ranked by | AUROC |" in label_errors.table([old], label_errors.TITLES)
 
 
 @pytest.mark.usefixtures("_few_images")
@@ -94,11 +97,12 @@ def test_the_command_keeps_rows_and_prints_their_table(tmp_path, capfd):
         for who in ("cleanlab, self_confidence", "cleanlab, normalized_margin", "vanilla: confidence, in-sample",
                     "vanilla: first quarter of the epochs", "vanilla: first half of the epochs", "vanilla: all epochs",
                     "vanilla: wrong events", "deneb_gce: confidence", "deneb_gce: prejudice loss",
-                    "deneb_gce: utils.audit, out-of-sample alone", "deneb_gce: utils.audit")
+                    "deneb_gce: utils.audit, out-of-sample alone", "deneb_gce: utils.audit",
+                    "deneb_gce: prejudice entropy")
     ]  # fmt: skip
     capfd.readouterr()
     assert label_errors.main(["--rows", str(rows), "--only_table"]) == 0
-    assert capfd.readouterr().out.count("| deneb_gce: prejudice loss | ") == 1
+    assert capfd.readouterr().out.count("| deneb_gce: prejudice loss | ") == 2
 
 
 def test_a_missing_cleanlab_is_explained(monkeypatch, capsys):
