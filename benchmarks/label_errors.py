@@ -31,7 +31,7 @@ from sklearn.model_selection import StratifiedKFold
 from algorithms.base import Method, methods
 from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.task import Task, over_split
-from algorithms.training.config import RunConfig
+from algorithms.training.config import RunConfig, StageConfig
 from algorithms.training.run import run
 from algorithms.training.trainer import train_epoch
 from data.load import load_dataset
@@ -60,10 +60,20 @@ def label_quality() -> Callable[..., np.ndarray]:
     return get_label_quality_scores
 
 
-def trained(config: RunConfig, train: Split, classes: int, name: str, after: Callable[[Method], None]) -> Method:
-    """The last stage's method, trained on `train`; `after` is called with it after every epoch."""
-    stage = config.stages[-1]
-    task = Task(train, classes, config.device, stage.settings, config.data.seed, name)
+def trained(
+    config: RunConfig,
+    stage: StageConfig,
+    train: Split,
+    classes: int,
+    name: str,
+    after: Callable[[Method], None] = lambda method: None,
+    **given: Any,
+) -> Method:
+    """The method of `stage`, trained on `train` with what earlier stages have `given` to its task.
+
+    `name` names its random streams; `after` is called with it after every epoch.
+    """
+    task = Task(train, classes, config.device, stage.settings, config.data.seed, name, **given)
     method = methods[stage.method](task, stage.hparams).to(config.device)
     schedulers = [stage.settings.scheduler(optimizer) for optimizer in method.optimizers]
     for epoch in range(stage.settings.epochs):
@@ -81,7 +91,7 @@ def out_of_sample(config: RunConfig, dataset: Dataset, folds: int) -> np.ndarray
     divided = StratifiedKFold(folds, shuffle=True, random_state=config.data.seed).split(train.labels, train.labels)
     for fold, (inside, outside) in enumerate(divided):
         others = train.subset(torch.from_numpy(inside))
-        method = trained(config, others, dataset.num_classes, f"fold {fold}", lambda method: None)
+        method = trained(config, config.stages[-1], others, dataset.num_classes, f"fold {fold}")
         judged = over_split(method.predict, train.subset(torch.from_numpy(outside)), config.device)
         probabilities[outside] = judged.double().softmax(1).numpy()
     return probabilities
@@ -95,7 +105,7 @@ def plainly(config: RunConfig, dataset: Dataset) -> dict[str, np.ndarray]:
         confidences.append(method.dynamics.columns()["training_confidence"].nan_to_num(nan=1.0).numpy())
 
     labels = dataset.train.labels
-    method = trained(config, dataset.train, dataset.num_classes, "vanilla", note)
+    method = trained(config, config.stages[-1], dataset.train, dataset.num_classes, "vanilla", note)
     final = over_split(method.predict, dataset.train, config.device).double().softmax(1)
     dynamics = method.dynamics
     return {
@@ -251,13 +261,13 @@ def compare(argv: list[str]) -> None:
 
 def _add_flags(parser: Parser) -> None:
     group = parser.add_argument_group("comparison")
-    group.add_argument("--seeds", type=_seeds, default=[0], help="seeds to compare with, such as 0,1,2 (default: 0)")
+    group.add_argument("--seeds", type=seeds, default=[0], help="seeds to compare with, such as 0,1,2 (default: 0)")
     group.add_argument("--folds", type=number(int, low=2), default=5, help="of cleanlab's cross-validation")
     group.add_argument("--rows", type=Path, default=Path("log/label_errors.jsonl"), help="where outcomes are kept")
     group.add_argument("--only_table", action="store_true", help="train nothing, print the table of --rows")
 
 
-def _seeds(text: str) -> list[int]:
+def seeds(text: str) -> list[int]:
     return [number(int, low=0)(part) for part in text.split(",")]
 
 
