@@ -75,13 +75,7 @@ def test_shards_share_the_work():
 
 def test_jobs_run_side_by_side(tmp_path):
     """Of each shard; a run that fails is named, and the table has all others."""
-    variables = {
-        "SEEDS": "0",
-        "LOG_DIR": tmp_path,
-        "PYTHON": sys.executable,
-        "JOBS": 2,
-        "METHODS": "vanilla gce gce_sce",
-    }
+    variables = {"SEEDS": "0", "LOG_DIR": tmp_path, "PYTHON": sys.executable, "METHODS": "vanilla gce gce_sce"}
     flags = ("--quick", "--model", "MLP", "--no_figures", "--threads", "1", "--best_by", "valid_accuracy")
     code, output, errors = loop("table_colored_digits.sh", *flags, JOBS=2, GPUS="cpu", **variables)
     assert code == 1

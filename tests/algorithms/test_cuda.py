@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[2]
 DEVICE = torch.device(os.environ.get("CUDA_TESTS_ON", "cuda"))
 GPU = {"cuda": "0", "cpu": "cpu"}[DEVICE.type]
 
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, at its first use
+
 pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(DEVICE.type == "cuda" and not torch.cuda.is_available(), reason="there is no CUDA device"),
@@ -53,7 +55,7 @@ def trained(tiny, task, tmp_path):
         evaluate = Evaluator(
             tiny.valid.to(DEVICE), tiny.test.to(DEVICE), tiny, DEVICE, tiny.train_groups()
         )  # fmt: skip
-        return method, fit(method, evaluate, tmp_path / checkpoint, on_epoch, name)
+        return method, fit(method, evaluate, tmp_path / checkpoint, on_epoch, name).history
 
     return run
 
@@ -97,6 +99,7 @@ def test_compiled(trained, name):
     assert len(history) == 3
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # is a prototype, it says
 @pytest.mark.parametrize("name", methods.names())
 def test_a_step_waits_for_nothing(task, name):
     """Nothing in a step may read a number back from the device."""
