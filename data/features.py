@@ -2,17 +2,19 @@
 
 A split of features is like a split of images: [N, D, V, 1], an image of D channels whose V pixels are the views of one
 photograph, plain first, then augmented. Training draws one of them, scoring takes the plain one. Both are standardised
-by the training images' plain views. The file holds them as float16, row by row; it is mapped, so that only what is
-looked at is in memory, and named by all that its numbers depend on: the images' content, the network, its weights and
-what is done to an image before the network sees it.
+by the training images' plain views. The file holds them as float16, row by row, then the CRC-32 of all these bytes. It
+is mapped, so that only what is looked at is in memory, and named by all that its numbers depend on: the images'
+content, the network, its weights and what is done to an image before the network sees it.
 """
 
 import hashlib
 import os
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -32,8 +34,11 @@ from utils.errors import RunError
 from utils.files import write_text
 from utils.seeds import derive, numpy_generator
 
-VERSION = 1
-"""Grows when the same images would get other features."""
+VERSION = 2
+"""Grows when the same images would get other features, or their file another form."""
+
+CHECKSUM = 4
+"""Bytes of the checksum at a file's end."""
 
 CROP_SCALE = 0.35, 1.0
 CROP_RATIO = 3 / 4, 4 / 3
@@ -147,9 +152,12 @@ def features_of(
         with FileLock(path.with_name(f".{path.name}.lock")):
             if not path.exists():
                 _write(path, images, encoder, transform, network(), title)
-    row = path.stat().st_size // len(images)
-    if row * len(images) != path.stat().st_size or row % (2 * views):
+    row, rest = divmod(path.stat().st_size - CHECKSUM, len(images))
+    if row < 1 or rest or row % (2 * views):
         raise RunError(f"{path} is damaged: its size is not that of {len(images)} images. Remove it.")
+    with open(path, "rb") as file:
+        if _checksum(file, row * len(images)) != file.read():
+            raise RunError(f"{path} is damaged: its numbers are not those that were written. Remove it.")
     mapped = np.memmap(path, np.float16, "c", shape=(len(images), views, 1, row // (2 * views)))
     return torch.from_numpy(mapped).permute(0, 3, 1, 2)
 
@@ -162,7 +170,7 @@ def _write(path: Path, images: Images, encoder: Encoder, transform: Transform, n
     done = part.stat().st_size // (row * batch) * batch if part.exists() else 0
     starts = range(done, size, batch)
     bar = tqdm(desc=f"features of {title}", total=size, initial=done, unit="image", leave=False, disable=None)
-    with ThreadPoolExecutor() as pool, open(part, "r+b" if part.exists() else "wb") as file, bar:
+    with ThreadPoolExecutor() as pool, open(part, "r+b" if part.exists() else "w+b") as file, bar:
         file.truncate(done * row)
         file.seek(done * row)
         parts = (range(start, min(start + batch, size)) for start in starts)
@@ -173,9 +181,19 @@ def _write(path: Path, images: Images, encoder: Encoder, transform: Transform, n
                 raise RunError(f"--model {encoder.model} gives features that are no numbers or beyond float16.")
             file.write(features.numpy().tobytes())
             bar.update(len(inputs))
+        file.seek(0)
+        file.write(_checksum(file, row * size))
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
+
+
+def _checksum(file: BinaryIO, size: int) -> bytes:
+    """Of the next `size` bytes of a file."""
+    total = 0
+    while size and (part := file.read(min(size, 1 << 20))):
+        total, size = zlib.crc32(part, total), size - len(part)
+    return total.to_bytes(CHECKSUM, "big")
 
 
 def _inputs(images: Images, rows: range, encoder: Encoder, transform: Transform, pool: ThreadPoolExecutor) -> Tensor:

@@ -193,3 +193,25 @@ def test_a_file_of_another_size_is_named(files, encoder, network):
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(RunError, match=rf"{path.name} is damaged"):
         computed(files, encoder, network)
+
+
+@pytest.mark.parametrize("at", [0, 1000, -1])
+def test_a_changed_byte_is_noticed_whatever_the_time_stamp_says(files, encoder, network, at):
+    computed(files, encoder, network)
+    (path,) = encoder.folder.glob("*.float16")
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(RunError, match=rf"{path.name} is damaged: its numbers are not those that were written"):
+        computed(files, encoder, network)
+
+
+@pytest.mark.parametrize("count", [32, 35])
+def test_one_that_was_not_renamed_is_taken(files, encoder, network, count):
+    files = files.subset(torch.arange(count))
+    whole = computed(files, encoder, network).clone()
+    (path,) = encoder.folder.glob("*.float16")
+    path.rename(path.with_name(f"{path.name}.part"))
+    assert torch.equal(computed(files, encoder, network), whole)
+    assert not list(encoder.folder.glob("*.part"))
