@@ -84,7 +84,7 @@ class SavedModel:
                 inputs = torch.cat(
                     [network_input(image, self.encoder.preprocessing, self.transform) for image in images]
                 )
-                features = self._network.extract(inputs.to(device)).float().half()
+                features = self.encoding_network.extract(inputs.to(device)).float().half()
                 seen = self.split.transform.for_scoring(features[:, :, None, None])
             return self.method.predict(seen).softmax(1).cpu()
 
@@ -96,7 +96,8 @@ class SavedModel:
         return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
 
     @cached_property
-    def _network(self) -> Network:
+    def encoding_network(self) -> Network:
+        """The frozen network, of a model that has one."""
         assert self.encoder is not None
         return encoding_network(self.encoder, self.stored)
 
