@@ -139,6 +139,10 @@ class Method(nn.Module):
         self.scaler = torch.amp.GradScaler(task.device.type, enabled=task.settings.amp == "fp16")
         self.training_subset: Tensor | None = None
 
+    def schedulers(self) -> list[torch.optim.lr_scheduler.LRScheduler]:
+        """One for each optimiser, from its first epoch on; the trainer steps them once per epoch."""
+        return [self.task.settings.scheduler(optimizer) for optimizer in self.optimizers]
+
     def begin_epoch(self, epoch: int) -> None:
         """Called before an epoch (numbered from 0) in training mode; may set `training_subset` (int64 [K])."""
 

@@ -111,15 +111,22 @@ class Task:
 
         Networks that start from given weights differ in their last layer only.
         """
-        channels, height, width = self.train.images.shape[1:]
-        shape = self.train.transform.shape((channels, height, width))
-        classes, settings = num_classes or self.num_classes, self.settings
+        shape, classes, settings = self.image_shape(), num_classes or self.num_classes, self.settings
         with self.initialising(name):
             if settings.head:
                 network = HEADS[settings.head](shape, classes)
             else:
                 network = build_network(settings.model, shape, classes, settings.weights, self.published)
-        network.precision, network.compiled = PRECISIONS[settings.amp], settings.compile
+        return self.placed(network)
+
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images that networks see."""
+        channels, height, width = self.train.images.shape[1:]
+        return self.train.transform.shape((channels, height, width))
+
+    def placed(self, network: Network) -> Network:
+        """A new network on the device, computing as the settings say."""
+        network.precision, network.compiled = PRECISIONS[self.settings.amp], self.settings.compile
         network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return synchronised(network) if self.sync_bn and world() > 1 else network
 

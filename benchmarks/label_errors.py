@@ -75,7 +75,7 @@ def trained(
     """
     task = Task(train, classes, config.device, stage.settings, config.data.seed, name, **given)
     method = methods[stage.method](task, stage.hparams).to(config.device)
-    schedulers = [stage.settings.scheduler(optimizer) for optimizer in method.optimizers]
+    schedulers = method.schedulers()
     for epoch in range(stage.settings.epochs):
         train_epoch(method, epoch)
         for scheduler in schedulers:

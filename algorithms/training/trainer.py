@@ -109,7 +109,7 @@ def fit(
     """
     start, about = time.perf_counter(), about or {}
     settings = method.task.settings
-    schedulers = [settings.scheduler(optimizer) for optimizer in method.optimizers]
+    schedulers = method.schedulers()
     history: list[Record] = []
     earlier = 0.0
     saved = from_writer(lambda: load_own_tensors(checkpoint, about) if checkpoint.exists() else None)
