@@ -191,6 +191,10 @@ class Method(nn.Module):
         """
         raise NotImplementedError(f"{self.name} is not a selector")
 
+    def start(self) -> dict[str, Tensor] | None:
+        """For a selector, called where `select` is: the state dict that the final model starts from, or None."""
+        return None
+
     def chosen(self) -> Chosen | None:
         """For a selector, called where `select` is: the hyper-parameter that it chose from the data, if any."""
         return None

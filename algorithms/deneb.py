@@ -8,13 +8,13 @@ Noisy Labels." AAAI 2023, arXiv:2212.01189.
    (algorithms/parts/prejudice.py).
 2. Every sample's sampling probability is proportional to the entropy of the prejudice model's output at temperature
    `tau`. It never looks at the label, so mislabelled aligned images stay as rare as other aligned ones.
-   For comparison `score` puts in its place, at the same temperature, the cross entropy of the given label or the norm
-   of its gradient, |softmax(z / tau) - onehot(y)|; both look at the label.
+   For comparison `score` puts in its place, at the same temperature, the cross entropy of the given label, the norm of
+   its gradient or DPR's disagreement (algorithms/parts/scores.py); all three look at the label.
    `tau` auto is ours (docs/beyond_deneb.md): of temperatures whose draws are worth ten images a class at least, the one
    under whose draws the given label tells least about the model's prediction, in mutual information.
 3. A fresh model is trained by any other method on batches drawn so, with replacement: the second stage.
 
-The gradient is that with respect to the logits, so that all three scores are functions of the same output and differ
+The gradient is that with respect to the logits, so that all scores are functions of the same output and differ
 in nothing else. PGD's, with respect to the last layer, is this one times the length of the image's features, which
 changes little (docs/methods.md).
 A `warmup` of all epochs trains without the filter.
@@ -32,13 +32,12 @@ variances by torch.var_mean.
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from algorithms.base import Chosen, hparam, method
 from algorithms.parts.cue import label_cue_information
-from algorithms.parts.losses import head_gradient_norms, prediction_entropy
 from algorithms.parts.prejudice import PrejudiceModel
+from algorithms.parts.scores import SCORES, sampling_score
 from data.batches import as_probabilities
 from utils.metrics import effective_number
 
@@ -66,7 +65,7 @@ class Deneb(PrejudiceModel):
         )
         score: str = hparam(
             "entropy",
-            choices=("entropy", "loss", "gradient_norm"),
+            choices=SCORES,
             after_training=True,
             help="what sampling probabilities are proportional to, of the prejudice model's output at tau",
         )
@@ -101,15 +100,3 @@ def least_informative(kind: str, logits: Tensor, labels: Tensor) -> Chosen:
     best = min(allowed, key=information.__getitem__)
     curve = {"tau": list(TEMPERATURES), "mutual_information": information, "effective_images": effective}
     return Chosen("tau", TEMPERATURES[best], curve)
-
-
-def sampling_score(kind: str, logits: Tensor, labels: Tensor, tau: float) -> Tensor:
-    """The score that probabilities are proportional to, [N], of logits float [N, C] and given labels int64 [N].
-
-    kind: entropy, loss or gradient_norm, see above. The gradient's constant factor 1 / tau is left out.
-    """
-    if kind == "entropy":
-        return prediction_entropy(logits, tau)
-    if kind == "loss":
-        return F.cross_entropy(logits / tau, labels, reduction="none")
-    return head_gradient_norms(logits / tau, labels, features=logits[:, :0])  # of the bias alone, that is of the logits

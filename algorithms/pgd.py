@@ -14,30 +14,18 @@ inherits the weights of the biased one. The paper augments images for the biased
 augmentation is used. The loss of the biased model is the gradient-scaled form that the suite calls GCE.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from algorithms.base import Batch, Method, hparam, method
-from algorithms.parts.losses import gradient_scaled_gce, head_gradient_norms
+from algorithms.base import method
+from algorithms.parts.biased import BiasedModel
+from algorithms.parts.losses import head_gradient_norms
 from data.batches import as_probabilities
 
 
 @method("pgd")
-class Pgd(Method):
+class Pgd(BiasedModel):
     """Per-sample gradient norm of a biased model as sampling probability (Ahn et al., ICLR 2023)"""
-
-    debiases = True
-    emits = "probabilities"
-    second = "vanilla"
-
-    @dataclass(frozen=True)
-    class Hparams:
-        q: float = hparam(0.7, search=[0.1, 0.3, 0.5, 0.7, 0.9], low=0, high=1, help="of the biased model's GCE")
-
-    def losses(self, logits: Tensor, batch: Batch) -> Tensor:
-        return gradient_scaled_gce(logits, batch.labels, self.hparams.q)
 
     def select(self) -> tuple[Tensor, Tensor]:
         outputs = self.task.over_train(self.features_and_logits)

@@ -90,6 +90,7 @@ class Task:
     weights: loss weights from an earlier stage, float32 [N] on the device, or None.
     cue: an earlier stage's logits, float32 [N, C], whose largest is the class of the image's cue, or None.
     published: networks start from the weights that are published for them, if there are any.
+    start: the state dict that the network of the name "network" starts from, of an earlier stage, or None.
     sync_bn: batch norm takes its statistics from the whole batch of several processes, not from each one's rows.
     """
 
@@ -105,11 +106,12 @@ class Task:
     cue: Tensor | None = None
     sync_bn: bool = False
     published: bool = True
+    start: dict[str, Tensor] | None = None
 
     def new_network(self, name: str = "network", num_classes: int | None = None) -> Network:
         """A fresh network, initialised from the stream `name`: it does not depend on what was drawn before.
 
-        Networks that start from given weights differ in their last layer only.
+        Networks that start from given weights differ in their last layer only; `network` itself goes on from `start`.
         """
         shape, classes, settings = self.image_shape(), num_classes or self.num_classes, self.settings
         with self.initialising(name):
@@ -117,6 +119,8 @@ class Task:
                 network = HEADS[settings.head](shape, classes)
             else:
                 network = build_network(settings.model, shape, classes, settings.weights, self.published)
+        if name == "network" and self.start is not None:
+            network.load_state_dict(self.start)
         return self.placed(network)
 
     def image_shape(self) -> tuple[int, int, int]:

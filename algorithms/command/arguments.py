@@ -334,6 +334,14 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
         _stage(methods[name], given, defaults, STAGES[position], selector=position < len(names) - 1)
         for position, name in enumerate(names)
     )
+    *firsts, last = stages
+    for first in firsts:
+        same = (first.settings.model, first.settings.weights) == (last.settings.model, last.settings.weights)
+        if getattr(first.hparams, "warm_start", False) and not same:
+            raise UsageError(
+                f"--alg {arguments.alg}: {last.method} starts from the weights of {first.method}, so that both stages "
+                "need one --model and the same --weights. Say so, or --warm_start false."
+            )
     best_by = arguments.best_by or ("clean_valid" if arguments.clean_valid else DEFAULT)
     if best_by == "clean_valid" and not arguments.clean_valid:
         raise UsageError("--best_by clean_valid needs a clean validation split: add --clean_valid.")

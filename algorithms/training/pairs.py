@@ -42,9 +42,11 @@ def objection(first: str, second: str) -> str | None:
     if first == second:
         return f"{first} after itself is not a pair"
     if b.first is not None:
+        if not a.tells_cue:
+            return f"{second} has to be told the cue of every image, and {first} does not tell it"
         if a.trained_as not in (None, first):
             return f"{first} tells {second} no more than {a.trained_as} does, and {second} has draws of its own"
-        return None if a.tells_cue else f"{second} has to be told the cue of every image, and {first} does not tell it"
+        return None
     if a.emits is None:
         return f"{first} trains a final model and passes nothing on to a second stage"
     if a.debiases and b.debiases:

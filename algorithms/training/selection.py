@@ -24,6 +24,7 @@ class Selection:
     fingerprint: of the training images and noisy labels it was made for.
     diagnostics: further columns of `samples.csv`, [N] each (see `Method.diagnostics`).
     chosen: a hyper-parameter that the selector read off the data.
+    start: the state dict that the final model starts from, or None.
     """
 
     kind: Emission
@@ -32,6 +33,7 @@ class Selection:
     fingerprint: str
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
     chosen: Chosen | None = None
+    start: dict[str, Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.kind == "kept" and len(self.values) < 2:

@@ -40,6 +40,7 @@ class TrainingSet:
 
     split: the samples that remain, K of them. members: their positions in the data set, int64 [K].
     probabilities, weights, cue: of an earlier selection, [K] or [K, C], or None.
+    start: the state dict that the final model starts from, or None.
     rated: what selectors said of the images, by column of `samples.csv`: float64 [N], NaN for those not seen.
     """
 
@@ -48,6 +49,7 @@ class TrainingSet:
     probabilities: Tensor | None = None
     weights: Tensor | None = None
     cue: Tensor | None = None
+    start: dict[str, Tensor] | None = None
     rated: dict[str, Tensor] = field(default_factory=dict)
 
     def rating(self, columns: dict[str, Tensor], size: int) -> dict[str, Tensor]:
@@ -70,15 +72,17 @@ class TrainingSet:
                 self.members[values],
                 None if self.probabilities is None else as_probabilities(self.probabilities[values]),
                 None if self.weights is None else self.weights[values],
+                start=self.start,
                 rated=rated,
             )
+        changed = replace(self, start=selection.start or self.start, rated=rated)
         if selection.kind == "weights":
-            return replace(self, weights=values, rated=rated)
+            return replace(changed, weights=values)
         if selection.kind == "cue":
-            return replace(self, cue=values, rated=rated)
+            return replace(changed, cue=values)
         if resampling:
-            return replace(self, probabilities=values, rated=rated)
-        return replace(self, weights=(values * len(self.split)).float(), rated=rated)
+            return replace(changed, probabilities=values)
+        return replace(changed, weights=(values * len(self.split)).float())
 
 
 def select(
@@ -94,7 +98,7 @@ def select(
     selected = cue_of(method) if kind == "cue" else method.select()
     values, score = from_writer(lambda: selected)
     diagnostics, chosen = {} if config.trial else method.diagnostics(), method.chosen()
-    selection = Selection(kind, values, score, current.split.fingerprint(), diagnostics, chosen)
+    selection = Selection(kind, values, score, current.split.fingerprint(), diagnostics, chosen, method.start())
     draws, labels = selection.share_of_draws(), current.split.labels.cpu()
     by_class = draws.new_zeros(evaluate.dataset.num_classes).index_add_(0, labels, draws).tolist()
     quality = selection_quality(draws.numpy(), score.numpy(), evaluate.groups.numpy())
@@ -241,6 +245,7 @@ def train_final(
         probabilities=current.probabilities,
         weights=None if current.weights is None else current.weights.to(config.device),
         cue=current.cue,
+        start=current.start,
     )
     method = methods[stage.method](task, stage.hparams).to(config.device)
     whose = config.whose(evaluate.dataset.identity)

@@ -7,42 +7,16 @@ import torch
 import torch.nn.functional as F
 
 from algorithms.command.arguments import parse_arguments, resolve
-from algorithms.deneb import TEMPERATURES, least_informative, sampling_score
+from algorithms.deneb import TEMPERATURES, least_informative
 from algorithms.parts.cue import label_cue_information
 from algorithms.parts.losses import prediction_entropy
 from algorithms.parts.mixture import clean_positions
+from algorithms.parts.scores import SCORES, sampling_score
 from algorithms.training.run import run
 from data.batches import as_probabilities
 
-LOGITS = torch.tensor([[math.log(9), 0], [0, 0], [math.log(9), 0]], dtype=torch.float64)
-LABELS = torch.tensor([0, 0, 1])
-"""A confident model that agrees, an undecided one, a confident one that disagrees."""
 
-
-def entropy(*probabilities):
-    return -sum(p * math.log(p) for p in probabilities)
-
-
-@pytest.mark.parametrize(
-    ("kind", "wanted"),
-    [
-        ("entropy", [entropy(0.9, 0.1), math.log(2), entropy(0.9, 0.1)]),
-        ("loss", [-math.log(0.9), math.log(2), -math.log(0.1)]),
-        ("gradient_norm", [0.1 * math.sqrt(2), 0.5 * math.sqrt(2), 0.9 * math.sqrt(2)]),
-    ],
-)
-def test_scores_by_hand_at_a_temperature(kind, wanted, close):
-    close(sampling_score(kind, LOGITS, LABELS, 1), torch.tensor(wanted, dtype=torch.float64))
-    close(sampling_score(kind, 3 * LOGITS, LABELS, 3), torch.tensor(wanted, dtype=torch.float64))
-
-
-def test_the_gradient_is_that_of_the_cross_entropy_but_for_the_temperature(close):
-    logits, labels, tau = torch.randn(5, 4, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0]), 2.5
-    (gradient,) = torch.autograd.grad(F.cross_entropy(logits.requires_grad_() / tau, labels, reduction="sum"), logits)
-    close(sampling_score("gradient_norm", logits.detach(), labels, tau), tau * gradient.norm(dim=1))
-
-
-@pytest.mark.parametrize("score", ["entropy", "loss", "gradient_norm"])
+@pytest.mark.parametrize("score", SCORES)
 def test_probabilities_are_proportional_to_the_chosen_score(score, make, close):
     method = make("deneb", score=score, tau=2.0).eval()
     logits = method.task.over_train(method.predict).double()

@@ -14,12 +14,12 @@ from data import colored_digits
 from data.registry import datasets
 from utils.errors import UsageError
 
-DEBIASING = {"contradicted", "deneb", "jtt", "pgd", "lff", "disen", "xrm"}
+DEBIASING = {"contradicted", "deneb", "jtt", "pgd", "lff", "disen", "xrm", "dpr"}
 FINAL = {"vanilla", "gce", "sce", "elr", "elr+", "sop", "sop+"}
 TELLING = {"deneb", "vanilla", "gce", "xrm"}
 """What `la` can follow."""
 KEEPING = {"aum", "confident", "coteaching", "coteaching+", "dividemix", "fdividemix", "fine", "knn"}
-ALONE = {"afr", "lc", "self"}
+ALONE = {"afr", "denetdm", "lc", "self"}
 """They debias in one stage, and pass nothing on."""
 
 
@@ -69,6 +69,8 @@ def test_what_a_name_runs(alg, stages):
         ("jtt_pgd", "both act against bias"),
         ("gce_gce_gce", "has 3 parts"),
         ("jtt_la", "la has to be told the cue of every image, and jtt does not tell it"),
+        ("dpr_la", "la has to be told the cue of every image, and dpr does not tell it"),
+        ("deneb_denetdm", "both act against bias"),
         ("contradicted_la", "contradicted tells la no more than deneb does, and la has draws of its own"),
         ("la_gce", "la trains a final model and passes nothing on"),
         ("lc_gce", "lc trains a final model and passes nothing on"),
