@@ -22,7 +22,7 @@ from utils.errors import RunError
 from utils.files import load_tensors
 
 ROOT = Path(__file__).parents[2]
-DEVICE = torch.device(os.environ.get("CUDA_TESTS_ON", "cuda"))
+DEVICE = torch.device(os.environ.get("CUDA_TESTS_ON", "cuda:0"))
 GPU = {"cuda": "0", "cpu": "cpu"}[DEVICE.type]
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, at its first use
