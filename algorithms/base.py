@@ -74,9 +74,8 @@ class Dynamics(nn.Module):
         self.register_buffer("confidence_sum", torch.zeros(size, dtype=torch.float64))
 
     @torch.no_grad()
-    def observe(self, batch: Batch, logits: Tensor) -> None:
-        """Takes in a step's logits, float [B, C], without synchronising."""
-        index, labels = batch.index, batch.labels
+    def observe(self, index: Tensor, labels: Tensor, logits: Tensor) -> None:
+        """Takes in the logits, float [B, C], of served samples and their given labels, int64 [B], without waiting."""
         wrong = (logits.argmax(1) != labels).int()
         confidence = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
         self.times_seen.index_add_(0, index, torch.ones_like(wrong))

@@ -15,6 +15,8 @@ from data.batches import Batch
 from utils.distributed import world
 from utils.errors import RunError
 
+Step = Callable[[Batch], tuple[Tensor, ...]]
+
 WARM_UP = 3
 """Steps of an epoch that run as they are: they make the libraries' choices and buffers, on the recording's stream."""
 
@@ -38,34 +40,37 @@ class Recorder:
         wanted = task.device.type == "cuda" and task.settings.cuda_graphs and world() == 1
         return cls(task.device) if wanted and method.recordable else None
 
-    def epoch(self, step: Callable[[Batch], None]) -> Callable[[Batch], None]:
+    def epoch(self, step: Step) -> Step:
         """`step`, for the batches of one epoch, which are of one size."""
-        count, own, graph = 0, None, None
+        count, own = 0, None
+        outcome: tuple[Tensor, ...] = ()
 
-        def run(batch: Batch) -> None:
-            nonlocal count, own, graph
+        def run(batch: Batch) -> tuple[Tensor, ...]:
+            nonlocal count, own, outcome
             count += 1
             if count <= WARM_UP:
                 with self._own_stream():
-                    step(batch)
-            elif graph is None:
+                    return step(batch)
+            if own is None:
                 own = replace(batch, **{name: part.clone() for name, part in _tensors(batch).items()})
-                graph = self._record(step, own)
-                graph.replay()
+                outcome = self._record(step, own)
             else:
                 for name, part in _tensors(batch).items():
                     getattr(own, name).copy_(part)
-                graph.replay()
+            assert self.graph is not None
+            self.graph.replay()
+            return tuple(part.clone() for part in outcome)
 
         return run
 
-    def _record(self, step: Callable[[Batch], None], batch: Batch) -> torch.cuda.CUDAGraph:
+    def _record(self, step: Step, batch: Batch) -> tuple[Tensor, ...]:
+        """Records a step on `batch`; returns the tensors that its outcome will be in whenever it is replayed."""
         graph = torch.cuda.CUDAGraph()
         with self._own_stream():
             try:
                 # "thread_local": another thread, which reads images ahead, may use the device meanwhile.
                 graph.capture_begin(self.graph.pool() if self.graph else None, capture_error_mode="thread_local")
-                step(batch)
+                outcome = step(batch)
                 graph.capture_end()
             except RuntimeError as error:
                 raise RunError(
@@ -73,7 +78,7 @@ class Recorder:
                     "Say --cuda_graphs false."
                 ) from error
         self.graph = graph
-        return graph
+        return outcome
 
     @contextmanager
     def _own_stream(self) -> Iterator[None]:

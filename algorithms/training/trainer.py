@@ -17,7 +17,6 @@ from algorithms.base import Method
 from algorithms.task import over_split
 from algorithms.training.criteria import refereed_accuracies
 from algorithms.training.recorder import Recorder
-from data.batches import Batch
 from data.split import Dataset, Split
 from models.sharded import average_batch_norms
 from utils.distributed import bars_off, from_writer, seed_all
@@ -30,6 +29,9 @@ from utils.seeds import derive
 log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
+
+TOGETHER = 64
+"""Steps whose losses and logits are taken in together: few large operations take less time than many small ones."""
 
 
 @dataclass
@@ -155,13 +157,14 @@ def train_epoch(
 ) -> Record:
     """One epoch (numbered from 0) of a method: its mean loss, its accuracy on the given labels, and its time.
 
-    The sums stay on the device and are read once.
+    The sums stay on the device and are read once; what steps have to say is taken in for many of them together.
     """
 
-    def learn(batch: Batch) -> None:
-        loss, logits = method.step(batch)
-        method.dynamics.observe(batch, logits)
-        totals.add_(torch.stack([loss * len(logits), (logits.argmax(1) == batch.labels).sum()]))
+    def take_in() -> None:
+        losses, logits, labels, index = (torch.cat(parts) for parts in zip(*recent, strict=True))
+        method.dynamics.observe(index, labels, logits)
+        totals.add_(torch.stack([losses.double().sum(), (logits.argmax(1) == labels).sum()]))
+        recent.clear()
 
     start = time.perf_counter()
     task = method.task
@@ -169,12 +172,18 @@ def train_epoch(
     method.train()
     method.begin_epoch(epoch)
     totals, seen = torch.zeros(2, dtype=torch.float64, device=task.device), 0
-    step = recorder.epoch(learn) if recorder else learn
+    recent: list[tuple[Tensor, ...]] = []
+    step = recorder.epoch(method.step) if recorder else method.step
     bar = tqdm(method.batches(epoch), desc=f"epoch {epoch + 1}", leave=False, disable=bars_off(), mininterval=0.5)
     for batch in bar:
-        step(batch)
-        seen += len(batch.labels)
+        loss, logits = step(batch)
+        recent.append((loss.expand(1) * len(logits), logits, batch.labels, batch.index))
+        seen += len(logits)
+        if len(recent) == TOGETHER:
+            take_in()
         after_step()
+    if recent:
+        take_in()
     average_batch_norms(method)
     method.end_epoch(epoch)
     mean_loss, accuracy = (totals / seen).tolist()

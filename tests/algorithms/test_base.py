@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from algorithms.base import Dynamics
-from data.batches import Batch
 
 
 def logits_of(*classes):
@@ -17,7 +16,7 @@ def test_dynamics_by_hand():
 
     def serve(index, logits):
         index = torch.tensor(index)
-        dynamics.observe(Batch(torch.zeros(len(index), 1), labels[index], index), logits)
+        dynamics.observe(index, labels[index], logits)
 
     serve([0, 1], logits_of(0, 2))
     serve([1, 1, 2], logits_of(1, 0, 2))  # a sample that a weighted draw served twice

@@ -35,7 +35,7 @@ def test_a_sample_is_judged_by_the_network_of_its_part(make):
     batch = method.task.batch(index)
     _, logits = method.step(batch)
     assert logits.argmax(1).tolist() == method.part[index].tolist()
-    method.dynamics.observe(batch, logits)
+    method.dynamics.observe(batch.index, batch.labels, logits)
     probabilities = method.probabilities()
     assert probabilities[index].argmax(1).tolist() == method.part[index].tolist()
     assert probabilities[12:].isnan().all()
@@ -74,7 +74,7 @@ def test_confidence_of_the_network_that_judges_and_of_those_that_learned(make):
             network.fc.bias.copy_(torch.arange(10.0) * number)
     said = torch.stack([(torch.arange(10.0) * number).softmax(0) for number in range(3)])
     batch = method.task.batch(torch.arange(96))
-    method.dynamics.observe(batch, method.step(batch)[1])
+    method.dynamics.observe(batch.index, batch.labels, method.step(batch)[1])
     columns = method.diagnostics()
     own = said[method.part, method.task.train.labels]
     others = (said[:, method.task.train.labels].sum(0) - own) / 2

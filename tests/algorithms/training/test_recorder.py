@@ -36,8 +36,9 @@ class Watched:
     def epoch(self, step):
         def run(batch):
             with Work() as work:
-                step(batch)
+                outcome = step(batch)
             self.steps.append(work.done)
+            return outcome
 
         return run
 
