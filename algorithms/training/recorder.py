@@ -4,7 +4,7 @@ A small network's launches take the device less time than they take the host to 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 
 import torch
@@ -67,16 +67,18 @@ class Recorder:
         """Records a step on `batch`; returns the tensors that its outcome will be in whenever it is replayed."""
         graph = torch.cuda.CUDAGraph()
         with self._own_stream():
+            # "thread_local": another thread, which reads images ahead, may use the device meanwhile.
+            graph.capture_begin(self.graph.pool() if self.graph else None, capture_error_mode="thread_local")
             try:
-                # "thread_local": another thread, which reads images ahead, may use the device meanwhile.
-                graph.capture_begin(self.graph.pool() if self.graph else None, capture_error_mode="thread_local")
                 outcome = step(batch)
-                graph.capture_end()
             except RuntimeError as error:
+                with suppress(RuntimeError):  # which says again that nothing was recorded
+                    graph.capture_end()
                 raise RunError(
                     f"a training step cannot be recorded as a CUDA graph ({str(error).splitlines()[0]}). "
                     "Say --cuda_graphs false."
                 ) from error
+            graph.capture_end()
         self.graph = graph
         return outcome
 
