@@ -4,6 +4,7 @@ Methods differ in what they make of it; they share trained models (`trained_as`)
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor
 from algorithms.base import Batch, Method, hparam
 from algorithms.parts.losses import prediction_entropy
 from algorithms.parts.mixture import clean_positions, clean_probability
+from algorithms.task import Task
 
 
 class PrejudiceModel(Method):
@@ -19,12 +21,17 @@ class PrejudiceModel(Method):
 
     Every epoch keeps the samples whose loss a two-component mixture gives to its smaller-mean component with
     probability above `p_threshold` (Ahn & Yun, AAAI 2023). Deviations are listed in algorithms/deneb.py.
+
+    `filter` wrong_events puts another number in the place of the loss: how often, at the start of the filtered epochs
+    so far, the prediction was not the given label. IDO (2025) counts the wrong predictions of training passes; here a
+    sample that is filtered out has none, so that plain images are looked at, all of them at every filtered epoch.
     """
 
     debiases = True
     emits = "probabilities"
     trained_as = "deneb"
     tells_cue = True
+    wrong_passes: Tensor
 
     @dataclass(frozen=True)
     class Hparams:
@@ -34,6 +41,15 @@ class PrejudiceModel(Method):
         warmup: int = hparam(
             1, search=[0, 5, 10], low=0, help="epochs on everything before the mixture filters; all of them: no filter"
         )
+        filter: str = hparam(
+            "loss",
+            choices=("loss", "wrong_events"),
+            help="what the mixture is fitted to: losses, or how often the prediction was not the given label so far",
+        )
+
+    def __init__(self, task: Task, hparams: Any) -> None:
+        super().__init__(task, hparams)
+        self.register_buffer("wrong_passes", torch.zeros(len(task.train), dtype=torch.int32))
 
     def begin_epoch(self, epoch: int) -> None:
         if epoch >= self.hparams.warmup:
@@ -42,9 +58,16 @@ class PrejudiceModel(Method):
     def kept_samples(self) -> Tensor:
         """Positions of the samples that look clean and aligned to the current model, int64 [K]."""
         self.eval()
-        losses = self.given_label_losses(self.task.over_train(self.predict))
+        logits = self.task.over_train(self.predict)
         self.train()
-        return clean_positions(torch.from_numpy(clean_probability(losses.numpy())), self.hparams.p_threshold)
+        self.wrong_passes += (logits.argmax(1) != self.task.train.labels.cpu()).to(self.wrong_passes.device)
+        return clean_positions(self.clean_aligned_probability(logits), self.hparams.p_threshold)
+
+    def clean_aligned_probability(self, logits: Tensor) -> Tensor:
+        """That the mixture gives to every training sample, float64 [N], from logits [N, C] for all of them."""
+        by_loss = self.hparams.filter == "loss"
+        values = self.given_label_losses(logits) if by_loss else self.wrong_passes.cpu().double()
+        return torch.from_numpy(clean_probability(values.numpy()))
 
     def given_label_losses(self, logits: Tensor) -> Tensor:
         """Cross entropy of every training sample's given label, [N], from logits [N, C]."""
@@ -55,10 +78,9 @@ class PrejudiceModel(Method):
 
     def diagnostics(self) -> dict[str, Tensor]:
         logits = self.task.over_train(self.predict)
-        losses = self.given_label_losses(logits)
         return {
-            "prejudice_loss": losses,
-            "clean_aligned_probability": torch.from_numpy(clean_probability(losses.numpy())),
+            "prejudice_loss": self.given_label_losses(logits),
+            "clean_aligned_probability": self.clean_aligned_probability(logits),
             "entropy": prediction_entropy(logits.double(), self.temperature(logits.double())),
         }
 

@@ -1,6 +1,7 @@
 """DENEB's scores by hand, what each does to labels, and its columns of `samples.csv`."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -72,6 +73,41 @@ def test_diagnostics_are_of_the_given_labels_and_of_the_filter(make, train, tmp_
     kept = method.kept_samples()
     assert 1 < len(kept) < len(method.task.train)
     assert torch.equal(kept, clean_positions(told["clean_aligned_probability"], 0.3))
+
+
+def test_the_filter_can_count_wrong_predictions(make, monkeypatch):
+    """In three passes sample 0 is always predicted wrong, 1 once, the others never: the mixture leaves out 0."""
+    method = make("deneb", filter="wrong_events")
+    labels, logits = method.task.train.labels, torch.zeros(3, len(method.task.train), 10)
+    for told in logits:
+        told[torch.arange(len(labels)), labels] = 1
+    logits[:, 0] = logits[1, 1] = 0
+    logits[:, 0, labels[0] - 1] = logits[1, 1, labels[1] - 1] = 1
+    passes = iter(logits)
+    monkeypatch.setattr(type(method.task), "over_train", lambda task, function: next(passes))
+    kept = [method.kept_samples().tolist() for _ in logits]
+    assert method.wrong_passes[:3].tolist() == [3, 1, 0]
+    assert kept == 3 * [list(range(1, len(labels)))]
+
+
+def test_counts_of_wrong_predictions_are_resumed_to_the_bit(make, train, tmp_path, settings):
+    longer = replace(settings, epochs=5)
+
+    def stop(history):
+        if len(history) == 3:
+            raise KeyboardInterrupt
+
+    def fresh():
+        return make("deneb", {"settings": longer}, filter="wrong_events")
+
+    whole, resumed = fresh(), fresh()
+    train(whole, tmp_path / "whole.pt")
+    with pytest.raises(KeyboardInterrupt):
+        train(fresh(), tmp_path / "part.pt", on_epoch=stop)
+    train(resumed, tmp_path / "part.pt")
+    assert 0 < whole.wrong_passes.max() <= 4
+    for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
 
 
 def test_a_run_keeps_the_temperature_and_its_curve(tmp_path, caplog):
