@@ -16,6 +16,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from data.augment import CIFAR
 from data.cifar10 import hold_out
 from data.layouts.pickled_arrays import read_pickled_arrays
+from data.layouts.pt import pt_files, read_pt
 from data.registry import Defaults, NoOptions, dataset, option
 from data.split import Clean, Source
 from utils.errors import RunError, UsageError
@@ -45,7 +46,8 @@ class Options:
 @dataset("cifar10n", 10, DEFAULTS, options=Options, transforms=CIFAR)
 def cifar10n(data_dir: Path, bratio: float, options: Options) -> Source:
     """CIFAR-10 with labels given by people, 9 to 40 % of them wrong (45,000 + 5,000 + 10,000 images, 32x32)"""
-    return labelled_by_people(CIFAR10, data_dir, bratio, "CIFAR-10", KEYS[options.human_labels])
+    variant = "" if options == Options() else f"_{options.human_labels}"
+    return labelled_by_people(CIFAR10, data_dir, bratio, "CIFAR-10", KEYS[options.human_labels], variant)
 
 
 @dataset("cifar100n", 100, DEFAULTS, transforms=CIFAR)
@@ -54,8 +56,12 @@ def cifar100n(data_dir: Path, bratio: float, options: NoOptions) -> Source:
     return labelled_by_people(CIFAR100, data_dir, bratio, "CIFAR-100", "noisy_label")
 
 
-def labelled_by_people(images: type[CIFAR10], data_dir: Path, bratio: float, name: str, key: str) -> Source:
+def labelled_by_people(
+    images: type[CIFAR10], data_dir: Path, bratio: float, name: str, key: str, variant: str = ""
+) -> Source:
     """CIFAR with the labels under `key`; a stratified tenth of the training images is for validation, as in `cifar10`.
+
+    Taken from what `data.prepare` has written, or from CIFAR and the file of labels.
 
     Raises:
         RunError: a file is missing or damaged, or the labels are those of other images.
@@ -63,6 +69,10 @@ def labelled_by_people(images: type[CIFAR10], data_dir: Path, bratio: float, nam
     """
     if bratio:
         raise UsageError(f"--bratio {bratio:g}: {name}N has no bias. Leave --bratio out.")
+    own = f"{name}n".lower().replace("-", "")
+    written = pt_files(data_dir / own, f"{own}{variant}", bratio)
+    if written[0].is_file():
+        return read_pt(*written, None, variant=variant)
     file = data_dir / f"{name}_human.pt"
     if not file.is_file():
         raise RunError(f"no {file}: put the benchmark's file there, from github.com/UCSC-REAL/cifar-10-100n, or choose "
@@ -99,4 +109,5 @@ def labelled_by_people(images: type[CIFAR10], data_dir: Path, bratio: float, nam
         test=clean(test.data, np.array(test.targets), np.array(test.targets)),
         class_names=tuple(train.classes),
         origin=f"{name} with {key} of {file.name}",
+        variant=variant,
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from data import cifar_n
+from data import cifar_n, prepare
 from data.cifar_n import KEYS, Options
 from data.load import DataSettings, load_dataset
 from data.registry import NoOptions, datasets
@@ -105,3 +105,17 @@ def test_what_is_missing_is_named(tmp_path, people, monkeypatch):
         build(tmp_path)
     with pytest.raises(UsageError, match=r"--bratio 0\.1: CIFAR-10N has no bias"):
         build(tmp_path, bratio=0.1)
+
+
+def test_what_was_prepared_is_read_and_one_set_of_labels_is_no_other(tmp_path, people):
+    wanted = {choice: build(tmp_path, human_labels=choice) for choice in ("worse", "aggre")}
+    for choice in ("worse", "aggre"):
+        flags = ["--dataset", "cifar10n", "--data_dir", str(tmp_path), "--human_labels", choice, "--format", "pt"]
+        assert prepare.main(flags) == 0
+    (tmp_path / "CIFAR-10_human.pt").unlink()
+    for choice, source in wanted.items():
+        again = build(tmp_path, human_labels=choice)
+        assert torch.equal(again.train.labels, source.train.labels)
+        assert torch.equal(again.train.truth, source.train.truth)
+        assert again.class_names == source.class_names
+    assert not torch.equal(wanted["worse"].train.labels, wanted["aggre"].train.labels)

@@ -1,0 +1,57 @@
+"""Unbiased accuracy of methods at several ratios: the figure of docs/photographs.md.
+
+python -m benchmarks.accuracies docs/results/photographs docs/photographs.png vanilla gce jtt_vanilla deneb_gce
+"""
+
+import statistics
+import sys
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from utils.files import replacing
+from utils.results.grouping import by_data
+from utils.results.runs import Run, find_runs
+
+Columns = dict[str, dict[str, list[float]]]
+"""Accuracies in %, one for each seed, by method, by the ratios of the data."""
+
+
+def accuracies(runs: list[Run], methods: list[str]) -> dict[str, Columns]:
+    """The last epoch's, by data set."""
+    found: dict[str, Columns] = {}
+    for data in by_data(run for run in runs if run.method in methods and run.result):
+        column = found.setdefault(data.dataset, {}).setdefault(data.columns, {})
+        for run in data.runs:
+            assert run.result is not None
+            column.setdefault(run.method, []).append(100 * run.result["end"]["test_accuracy"])
+    return found
+
+
+def draw(found: dict[str, Columns], methods: list[str], path: Path) -> None:
+    """A panel for every data set, a row for every method, and a dot for every ratio with the seeds' deviation."""
+    figure = Figure(figsize=(1 + 3.4 * len(found), 1.2 + 0.32 * len(methods)), layout="constrained")
+    panels = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
+    for axis, (title, columns) in zip(panels, found.items(), strict=True):
+        for number, (name, column) in enumerate(columns.items()):
+            rows = [row for row, method in enumerate(methods) if method in column]
+            values = [column[methods[row]] for row in rows]
+            means = [statistics.mean(some) for some in values]
+            spread = [statistics.stdev(some) if len(some) > 1 else 0 for some in values]
+            places = [row + 0.2 * (number - (len(columns) - 1) / 2) for row in rows]
+            axis.errorbar(means, places, xerr=spread, fmt="o", markersize=4, label=name)
+        axis.set(title=title, xlabel="unbiased test accuracy (%)")
+        axis.set_yticks(range(len(methods)), methods)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=7)
+    panels[0].invert_yaxis()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
+
+
+def main(folder: str, path: str, *methods: str) -> None:
+    draw(accuracies(find_runs(Path(folder)).runs, list(methods)), list(methods), Path(path))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
