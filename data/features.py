@@ -25,13 +25,12 @@ from tqdm import tqdm
 
 from data.augment import Transform
 from data.batches import read_ahead
-from data.layouts.images import DECODING, contents_digest
+from data.layouts.images import DECODING, noted_digest
 from data.split import Source
 from data.store import CHUNK, ImageFiles, Images, digest
 from models.preprocessing import Preprocessing
 from models.registry import Network, build_network, initial_weights
 from utils.errors import RunError
-from utils.files import write_text
 from utils.seeds import derive, numpy_generator
 
 VERSION = 2
@@ -144,7 +143,8 @@ def features_of(
     """Features of all images, float16 [N, D, V, 1], from their file; it is made, or completed, if need be."""
     weights = initial_weights(encoder.model, encoder.weights)
     how = encoder.preprocessing or transform
-    described = (VERSION, content(images, encoder.folder), encoder.model, weights, how, encoder.views)
+    content = noted_digest(images.paths, encoder.folder, DECODING) if isinstance(images, ImageFiles) else digest(images)
+    described = (VERSION, content, encoder.model, weights, how, encoder.views)
     path = encoder.folder / f"{title}-{hashlib.sha256(repr(described).encode()).hexdigest()[:16]}.float16"
     views = 1 + encoder.views
     if not path.exists():
@@ -228,20 +228,3 @@ def _random_crop(size: tuple[int, int], generator: np.random.Generator) -> tuple
     w, h = min(np.sqrt(area * ratio), width), min(np.sqrt(area / ratio), height)
     left, top = generator.uniform(0, width - w), generator.uniform(0, height - h)
     return (left, top, left + w, top + h), bool(generator.random() < 0.5)
-
-
-def content(images: Images, folder: Path) -> str:
-    """Names the content of images; that of files is read once, and noted in `folder` until one of them changes."""
-    if not isinstance(images, ImageFiles):
-        return digest(images)
-    stats = [(str(path.resolve()), *_times(path)) for path in images.paths]
-    noted = folder / f"content-{hashlib.sha256(repr(stats).encode()).hexdigest()[:16]}"
-    if not noted.exists():
-        write_text(noted, contents_digest(images.paths, DECODING))
-    return noted.read_text(encoding="utf-8")
-
-
-def _times(path: Path) -> tuple[int, int, int]:
-    """A file's size and times; nobody can set the last one back after a change, as copying programs do the other."""
-    about = path.stat()
-    return about.st_size, about.st_mtime_ns, about.st_ctime_ns

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.layouts.disen import disen_root, percent_folder, read_disen
-from data.layouts.images import contents_digest
+from data.layouts.images import noted_digest
 from data.layouts.pt import pt_files, read_pt, write_pt
 from data.split import Source
 from utils.errors import MachineError, RunError
@@ -54,7 +54,7 @@ def cached(
     if files[0].is_file() and files[1].is_file():
         try:
             source, there = read_pt(*files, class_names), raw()
-            if not there or source.made_from == contents_digest(there):
+            if not there or source.made_from == noted_digest(there, folder):
                 return source
             log.info("%s was not made of the files that are there now; it is generated again", files[0])
         except MachineError:

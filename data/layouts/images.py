@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from data.layouts.image_paths import names_below
 from data.registry import option
 from data.split import Clean
 from data.store import CHUNK, IN_FILES, ImageFiles, Images, fits_in_memory, stored
-from utils.errors import RunError, system_error
+from utils.errors import MachineError, RunError, system_error
+from utils.files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -313,6 +314,27 @@ def contents_digest(paths: Sequence[Path], about: str = "") -> str:
         for part in pool.map(digest, paths):
             total.update(part)
     return total.hexdigest()
+
+
+def noted_digest(paths: Sequence[Path], folder: Path, about: str = "") -> str:
+    """The same; contents are read once, and the outcome is noted in `folder` until one of the files changes.
+
+    A file's times are part of what is compared; nobody can set the last one back after a change, as copying programs
+    do the other.
+    """
+    stats = [(os.path.abspath(path), *_times(path)) for path in paths]
+    noted = folder / f"content-{hashlib.sha256(repr((about, stats)).encode()).hexdigest()[:16]}"
+    if noted.exists():
+        return noted.read_text(encoding="utf-8")
+    found = contents_digest(paths, about)
+    with suppress(MachineError):  # it is read again next time
+        write_text(noted, found)
+    return found
+
+
+def _times(path: Path) -> tuple[int, ...]:
+    about = path.stat()
+    return about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 def resized(images: Tensor, size: int) -> Tensor:

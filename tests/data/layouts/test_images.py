@@ -21,6 +21,7 @@ from data.layouts.images import (
     decode,
     fitting_size,
     listed,
+    noted_digest,
     read_splits,
 )
 from data.store import Store
@@ -361,6 +362,23 @@ def test_a_digest_names_contents_and_names(tmp_path):
     assert contents_digest([moved[0], tmp_path / "elsewhere/c/x.png"]) != first
     moved[0].unlink()
     assert len(contents_digest(moved)) == 64
+
+
+def test_a_noted_digest_reads_files_once_until_one_changes(tmp_path, monkeypatch):
+    paths = [put(tmp_path / f"{name}.png") for name in "ab"]
+    first = noted_digest(paths, tmp_path / "notes", "rules")
+    assert first == contents_digest(paths, "rules")
+    before, content = paths[1].stat(), bytearray(paths[1].read_bytes())
+    with monkeypatch.context() as patched:
+        patched.setattr(images, "contents_digest", lambda *arguments: pytest.fail("read again"))
+        assert noted_digest(paths, tmp_path / "notes", "rules") == first
+    assert noted_digest(paths, tmp_path / "notes", "other rules") == contents_digest(paths, "other rules")
+    content[40] ^= 1
+    paths[1].write_bytes(content)
+    os.utime(paths[1], ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert noted_digest(paths, tmp_path / "notes", "rules") == contents_digest(paths, "rules") != first
+    (tmp_path / "file").touch()
+    assert noted_digest(paths, tmp_path / "file", "rules") == contents_digest(paths, "rules")
 
 
 def test_a_file_of_images_goes_where_it_is_wanted(tmp_path, monkeypatch):
