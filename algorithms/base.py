@@ -95,6 +95,8 @@ class Dynamics(nn.Module):
 class Method(nn.Module):
     """Base of every method. The trainer calls, for each epoch, `begin_epoch`, `step` on each of `batches`, `end_epoch`.
 
+    After the last epoch it calls `finish`.
+
     Class attributes:
         name: how `--alg` calls it, set by `method`.
         debiases: whether it is meant against bias (True) or label noise (False).
@@ -176,6 +178,9 @@ class Method(nn.Module):
 
     def end_epoch(self, epoch: int) -> None:
         """Called after an epoch's last step."""
+
+    def finish(self) -> None:
+        """Called once, after the last epoch, however many there were; the model is evaluated after that."""
 
     def predict(self, images: Tensor) -> Tensor:
         """Logits [B, C] of the model that this method trains; called in evaluation mode."""

@@ -56,6 +56,8 @@ class DeNetDm(Method):
     def stage_settings(cls, settings: StageSettings, hparams: Any) -> StageSettings:
         if settings.head:
             raise UsageError("--frozen: denetdm needs networks of two depths to train. Leave it out.")
+        if settings.stop != "off":
+            raise UsageError("--stop: denetdm has two stages of its own, of given lengths. Say it for another stage.")
         return replace(settings, epochs=settings.epochs + (hparams.split_epochs or settings.epochs))
 
     def __init__(self, task: Task, hparams: Any) -> None:

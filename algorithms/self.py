@@ -48,7 +48,6 @@ class Self(LastLayer):
     def end_epoch(self, epoch: int) -> None:
         if epoch + 1 == self.hparams.early:
             self.early_network.load_state_dict(self.network.state_dict())
-        super().end_epoch(epoch)
 
     def reweighted(self, features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         early = self.task.over_train(self.early_network)[self.held].to(logits.device)

@@ -34,6 +34,7 @@ class StageSettings:
     weights: a file to start networks from.
     head: what is trained on the features of `model`, which itself is not; empty where `model` is trained.
     amp, compile: in which precision and how networks compute in training mode, see `models.registry.Network`.
+    stop: the rule by which training ends before `epochs` are over, see `algorithms.training.stopping`.
     cuda_graphs: whether steps on a GPU are recorded and replayed, see `algorithms.training.recorder`.
     """
 
@@ -51,6 +52,7 @@ class StageSettings:
     amp: str = "off"
     compile: bool = False
     cuda_graphs: bool = True
+    stop: str = "off"
     head: str = ""
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

@@ -323,7 +323,7 @@ USAGE_ERRORS = [
     (["--lr_decay_opt", "3,5"], "MultiStepLR"),
     (["--tau", "0"], "at least 0.001"),
     (["--q", "2"], "at most 1"),
-    (["--alg", "vanilla", "--tau", "1"], "a hyper-parameter of contradicted, deneb; --alg vanilla has none"),
+    (["--alg", "vanilla", "--tau", "1"], "a hyper-parameter of contradicted, deneb, dpr; --alg vanilla has none"),
     (["--alg", "vanilla", "--first.lr", "1"], "has a single stage"),
     (["--alg", "deneb_gce", "--third.lr", "1"], "has 2 stages, and no third one"),
     (["--num_classes", "7"], "has 10 classes"),

@@ -19,6 +19,7 @@ from algorithms.task import OPTIMIZERS, PRECISIONS, SCHEDULES, StageSettings
 from algorithms.training.config import STAGES, RunConfig, StageConfig
 from algorithms.training.criteria import CRITERIA, DEFAULT
 from algorithms.training.pairs import stages_of
+from algorithms.training.stopping import RULES
 from data import noise
 from data.features import Encoder
 from data.load import DataSettings
@@ -63,6 +64,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "metavar": "true|false",
         "help": "compile the networks' training passes with torch.compile",
     },
+    "stop": {
+        "choices": RULES,
+        "help": "label_wave: end a stage with the epoch before the number of predictions for training images that an "
+        "epoch changes rises for the first time",
+    },
     "cuda_graphs": {
         "type": truth,
         "metavar": "true|false",
@@ -83,6 +89,7 @@ GENERAL = {
     "lr_decay_rate": 0.1,
     "amp": "off",
     "compile": False,
+    "stop": "off",
     "cuda_graphs": True,
 }
 """Defaults of the settings that no data set changes."""
@@ -439,7 +446,9 @@ def _referee(given: dict[str, Any], defaults: Defaults) -> StageConfig:
     prejudice = methods["deneb"]
     settings = _settings(given, defaults, stage=None, selector=True)
     short = min(settings.epochs, REFEREE_EPOCHS)
-    settings = dataclasses.replace(settings, epochs=short, amp="off", compile=False)  # it judges every precision alike
+    settings = dataclasses.replace(  # it judges every run alike
+        settings, epochs=short, amp="off", compile=False, stop="off"
+    )
     return StageConfig(prejudice.name, prejudice.Hparams(), settings)
 
 
@@ -451,7 +460,7 @@ def _cross_validation(given: dict[str, Any], defaults: Defaults) -> StageConfig 
     if folds == 1:
         raise UsageError("--cross_validate 1: wanted the number of parts, 2 or more, or 0 for none.")
     settings = _settings(given, defaults, stage=None, selector=False)
-    settings = dataclasses.replace(settings, epochs=min(settings.epochs, CROSS_VALIDATION_EPOCHS))
+    settings = dataclasses.replace(settings, epochs=min(settings.epochs, CROSS_VALIDATION_EPOCHS), stop="off")
     return StageConfig(Confident.name, Confident.Hparams(folds=folds), settings)
 
 

@@ -34,9 +34,7 @@ class LastLayer(Method):
         """Weights of the held-out images, float [K], from their features, the trained network's logits and labels."""
         raise NotImplementedError
 
-    def end_epoch(self, epoch: int) -> None:
-        if epoch < self.task.settings.epochs - 1:
-            return
+    def finish(self) -> None:
         task, network = self.task, self.network
         self.eval()
         features = task.over_train(network.extract)[self.held].to(task.device)

@@ -55,6 +55,8 @@ class Journal:
         self.other_seconds += fitted.earlier
         if "kept_by_class" in fitted.history[-1]:
             more["kept_by_class"] = fitted.history[-1]["kept_by_class"]
+        if stage.settings.stop != "off":
+            more["stop_epoch"] = len(fitted.history)
         seconds = sum(record["seconds"] for record in fitted.history)
         self.stages.append({**stage.as_dict(), "seconds": seconds, **more})
 

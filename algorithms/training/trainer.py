@@ -17,6 +17,7 @@ from algorithms.base import Method
 from algorithms.task import over_split
 from algorithms.training.criteria import refereed_accuracies
 from algorithms.training.recorder import Recorder
+from algorithms.training.stopping import LabelWave
 from data.split import Dataset, Split
 from models.sharded import average_batch_norms
 from utils.distributed import bars_off, from_writer, seed_all
@@ -101,7 +102,8 @@ def fit(
 ) -> Fitted:
     """Trains `method` to the end, from `checkpoint` where it left off.
 
-    After every epoch the whole state is in `checkpoint`, and `on_epoch` is called with all records so far. The
+    After every epoch the whole state is in `checkpoint`, and `on_epoch` is called with all records so far. Where a rule
+    stops training (`settings.stop`), method and records are those of the epoch that it keeps. The
     beginning of the last epoch is profiled if a `trace` is wanted, see `utils.profiling.tracing`. `about` says whose
     the checkpoint is.
 
@@ -114,17 +116,27 @@ def fit(
     schedulers = method.schedulers()
     history: list[Record] = []
     earlier = 0.0
+    wave = LabelWave() if settings.stop == "label_wave" else None
     saved = from_writer(lambda: load_own_tensors(checkpoint, about) if checkpoint.exists() else None)
     if saved is not None:
         history, earlier = _restore(saved, method, schedulers), saved["seconds"]
         log.info("%s: continuing after epoch %d of %d", title, len(history), settings.epochs)
+        wave = wave and LabelWave(**saved["wave"])
         on_epoch(history)  # the run may have ended between the checkpoint and this call
     recorder = Recorder.of(method)
     bar = tqdm(total=settings.epochs, initial=len(history), desc=title, unit="epoch", disable=bars_off())
-    for epoch in range(len(history), settings.epochs):
+    for epoch in range(len(history), 0 if wave and wave.stopped else settings.epochs):
         try:
             with tracing(trace if epoch == settings.epochs - 1 else None) as after_step:
                 record = train_epoch(method, epoch, recorder, after_step)
+            if wave and wave.rises(method):
+                log.info("%s: more predictions changed in epoch %d (%d) than in the one before (%d), which is kept",
+                         title, epoch + 1, wave.changed, history[-1]["changed_predictions"])  # fmt: skip
+                history = _kept(checkpoint, about, method, schedulers, evaluate)
+                on_epoch(history)
+                break
+            if epoch == settings.epochs - 1:
+                method.finish()
             record.update(lr=method.optimizers[0].param_groups[0]["lr"], **evaluate(method))
             _check_finite(record)
         except (TrainingFailed, ValueError, RuntimeError, ArithmeticError) as error:
@@ -139,11 +151,13 @@ def fit(
             record["kept"] = evaluate.kept(method.training_subset)
             labels = method.task.train.labels.cpu()[method.training_subset]
             record["kept_by_class"] = torch.bincount(labels, minlength=evaluate.dataset.num_classes).tolist()
+        if wave:
+            record["changed_predictions"] = wave.changed
         for scheduler in schedulers:
             scheduler.step()
         history.append({"method": method.name, "epoch": epoch + 1, **record})
-        seconds = earlier + time.perf_counter() - start
-        save_tensors(checkpoint, {**_state(method, schedulers, history), "seconds": seconds}, about)
+        state = _state(method, schedulers, history, earlier + time.perf_counter() - start)
+        save_tensors(checkpoint, state | ({"wave": vars(wave)} if wave else {}), about)
         on_epoch(history)
         bar.set_postfix_str(_short(record), refresh=False)
         bar.update()
@@ -202,13 +216,27 @@ def _finite(method: Method) -> bool:
     return all(parameter.isfinite().all() for parameter in method.parameters())
 
 
-def _state(method: Method, schedulers: list, history: list[Record]) -> dict:
+def _kept(
+    checkpoint: Path, about: dict[str, Any], method: Method, schedulers: list, evaluate: Evaluator
+) -> list[Record]:
+    """Takes the method back to its checkpoint, for good: returns the records up to there."""
+    saved = from_writer(load_own_tensors, checkpoint, about)
+    history = _restore(saved, method, schedulers)
+    method.finish()
+    history[-1].update(evaluate(method))
+    state = _state(method, schedulers, history, saved["seconds"])
+    save_tensors(checkpoint, {**state, "wave": {**saved["wave"], "stopped": True}}, about)
+    return history
+
+
+def _state(method: Method, schedulers: list, history: list[Record], seconds: float) -> dict:
     return {
         "method": method.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in method.optimizers],
         "schedulers": [scheduler.state_dict() for scheduler in schedulers],
         "scaler": method.scaler.state_dict(),
         "history": history,
+        "seconds": seconds,
     }
 
 
