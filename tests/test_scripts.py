@@ -1,6 +1,7 @@
 """The loops behind the tables: their commands resolve, shards share the work, a small loop really runs."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -30,7 +31,15 @@ def commands(script, *flags, **variables):
 
 
 def test_there_is_a_loop_for_every_table():
-    assert len(TABLES) == 9
+    assert len(TABLES) == 10
+
+
+@pytest.mark.parametrize("script", TABLES)
+def test_every_loop_says_what_to_expect_and_how_long_it_takes(script):
+    header = (ROOT / "scripts" / script).read_text(encoding="utf-8").partition("\n:")[0]
+    assert "# Expect" in header
+    [runs] = re.findall(r"Time:\s+(?:# )?([\d,]+) runs", header.replace("\n# ", " "))
+    assert int(runs.replace(",", "")) == len(commands(script))
 
 
 @pytest.mark.parametrize("script", TABLES)
