@@ -30,7 +30,7 @@ KEYS = [criterion.key for criterion in LEAK_FREE.values()] + ["test_accuracy"]
 
 
 def rows_of_runs(folder: Path) -> list[Row]:
-    """One row for each finished run below `folder`: where it belongs, its hyper-parameters, all epochs and the last."""
+    """One row for each finished run below `folder`: where it belongs, its settings, evaluated epochs and the last."""
     rows = []
     for path in sorted(folder.rglob("result.json")):
         result = read_json(path)
@@ -39,7 +39,7 @@ def rows_of_runs(folder: Path) -> list[Row]:
             setting = {key: arguments[key] for key in ("dataset", "bratio", "nratio")}
             hparams = {stage["method"]: stage["hparams"] for stage in result["stages"]}
             lines = map(json.loads, path.with_name("metrics.jsonl").read_text(encoding="utf-8").splitlines())
-            final = [line for line in lines if line["stage"] == len(result["stages"])]
+            final = [line for line in lines if line["stage"] == len(result["stages"]) and KEYS[0] in line]
             model = result["stages"][-1]["settings"]["model"]
             about = {**setting, "model": model, "alg": result["alg"], "seed": result["seed"], "hparams": hparams}
             rows.append({**about, **result["end"], "epochs": [{key: line[key] for key in KEYS} for line in final]})

@@ -202,6 +202,18 @@ def test_pruned_trials_are_recorded_and_go_on_from_their_checkpoint_elsewhere(co
     assert {trial["status"] for trial in trials(tmp_path / HOME / "preset_all")} == {"finished"}
 
 
+def test_trials_that_are_evaluated_rarely_are_pruned_by_what_there_is(command, tmp_path):
+    rates = "lr=0.001,0.002,0.003,0.004,0.005,1e-9,0.006,0.007,0.008"
+    flags = ["--epochs", 5, "--eval_every", 2, "--q", 0.5, "--opt", "Adam", "--batch_size", 16, "--set", rates]
+    code, _, errors = command(*flags, "--search_trial", 9, "--prune")
+    assert code == 0, errors
+    kept = trials(tmp_path / HOME / "preset")
+    assert {len(trial["curve"]) for trial in kept if trial["status"] == "finished"} == {3}
+    pruned = [trial for trial in kept if trial["status"] == "pruned"]
+    assert 1e-9 in [trial["values"]["lr"] for trial in pruned]
+    assert all(1 <= len(trial["curve"]) < 3 for trial in pruned)
+
+
 def test_missing_ray_is_explained(command, monkeypatch):
     monkeypatch.delitem(sys.modules, "utils.hpo.ray_engine", raising=False)
     monkeypatch.delattr("utils.hpo.ray_engine", raising=False)  # the package keeps what was imported before

@@ -331,6 +331,7 @@ USAGE_ERRORS = [
     (["--resampling", "maybe"], "neither true nor false"),
     (["--amp", "fp16", "--gpu", "cpu"], "fp16 needs a GPU"),
     (["--amp", "half"], "bf16"),
+    (["--eval_every", "0"], "at least 1"),
     (["--list", "stuff"], "methods"),
 ]
 

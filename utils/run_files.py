@@ -123,6 +123,8 @@ class Warned(TypedDict):
 class EpochRecord(TypedDict):
     """A line of `metrics.jsonl`; there are more keys, one for each criterion.
 
+    Where `--eval_every` leaves an evaluation out, neither these nor the accuracies from `valid_accuracy` on are there.
+
     kept: the size of each group in what a method chose to train on. kept_by_class: the same of each class.
     """
 

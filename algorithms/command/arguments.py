@@ -242,6 +242,11 @@ def _add_run(group: Any) -> None:
                        help=f"what names the best epoch: {', '.join(CRITERIA)} (default: {DEFAULT}, with --clean_valid "
                        "clean_valid)")  # fmt: skip
     group.add_argument(
+        "--eval_every", type=COUNT, default=1, metavar="K",
+        help="score validation and test images after every K-th and the last epoch of each stage only (default: 1); "
+        "training is the same to the bit",
+    )  # fmt: skip
+    group.add_argument(
         "--cross_validate", type=number(int, low=0, high=20), metavar="K",
         help="judge every given label by plain networks that were not trained on it, K-fold, for utils.audit: as much "
         "work as K short plain runs, kept for other runs on the same data; 0: not (default: the data set's)",
@@ -363,6 +368,7 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
         stages=stages,
         device=device,
         resampling=arguments.resampling,
+        eval_every=arguments.eval_every,
         log_dir=arguments.log_dir,
         run_name=arguments.run_name,
         result_dir=arguments.result_dir,

@@ -48,13 +48,13 @@ class Preset(TypedDict):
 
 
 def found_for(config: RunConfig) -> dict[str, Any]:
-    """The subject of a search's finding: all arguments of a run but hyper-parameters, seed and criterion."""
+    """The subject of a search's finding: all arguments of a run but hyper-parameters, seed and what judges epochs."""
     searched = {
         f"{STAGES[number]}.{name}" if len(config.stages) > 1 else name
         for number, stage in enumerate(config.stages)
         for name in dataclasses.asdict(stage.hparams)
     }
-    left_out = searched | {"seed", "best_by", "referee"}
+    left_out = searched | {"seed", "best_by", "referee", "eval_every"}
     return {name: value for name, value in config.arguments().items() if name not in left_out}
 
 

@@ -142,8 +142,9 @@ class TrialRun:
         config = self.config(values)
 
         def watch(records: list[Record]) -> None:
-            if records[-1]["stage"] == len(config.stages):
-                report(self._curve([record[self.criterion.key] for record in records]))
+            key = self.criterion.key
+            if records[-1]["stage"] == len(config.stages) and key in records[-1]:
+                report(self._curve([record[key] for record in records if key in record]))
 
         result = run(config, watch)
         details = {key: result["end"][key] for key in ("valid_loss", "valid_accuracy", "test_accuracy")}
@@ -183,7 +184,7 @@ def run_search(arguments: argparse.Namespace, command: str) -> str:
         tpe=arguments.hyperopt,
         seed=arguments.search_seed,
         prune=arguments.prune,
-        epochs=config.stages[-1].settings.epochs,
+        evaluations=-(-config.stages[-1].settings.epochs // config.eval_every),
         trials=arguments.search_trial,
     )
     name = f"preset_{arguments.run_name}" if arguments.run_name else "preset"

@@ -70,6 +70,7 @@ class RunConfig:
     referee: StageConfig | None = None
     cross_validation: StageConfig | None = None
     resampling: bool = True
+    eval_every: int = 1
     log_dir: Path = Path("log")
     run_name: str | None = None
     result_dir: Path | None = None
@@ -116,6 +117,8 @@ class RunConfig:
             values["cross_validation"] = self.cross_validation.as_dict()
         if self.sync_bn:
             values["sync_bn"] = True
+        if self.eval_every > 1:
+            values["eval_every"] = self.eval_every
         for number, stage in enumerate(self.stages):
             prefix = f"{STAGES[number]}." if len(self.stages) > 1 else ""
             described = stage.as_dict()

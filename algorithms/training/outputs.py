@@ -170,14 +170,16 @@ def save_selection(
 def result(config: RunConfig, summary: dict[str, Any], journal: Journal, history: list[Record]) -> dict[str, Any]:
     """The content of `result.json` but for time and memory; `history` is the final stage's."""
     criterion = CRITERIA[config.best_by]
-    best = history[best_epoch([record[criterion.key] for record in history], criterion.maximise)]
+    evaluated = [record for record in history if criterion.key in record]
+    curve = [record[criterion.key] for record in evaluated]
+    best = evaluated[best_epoch(curve, criterion.maximise)]
     return {
         "alg": config.alg,
         "seed": config.data.seed,
         "end": {key: history[-1][key] for key in REPORTED if key in history[-1]},
         "best": {key: best[key] for key in REPORTED if key in best},
         "best_by": config.best_by,
-        **({"curve": [record[criterion.key] for record in history]} if config.trial else {}),
+        **({"curve": curve} if config.trial else {}),
         "data": summary,
         "stages": [
             {**told, "changed": stage.changed()} for told, stage in zip(journal.stages, config.stages, strict=True)

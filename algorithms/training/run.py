@@ -58,7 +58,7 @@ def _train(config: RunConfig, folder: RunFolder, there: Config | None, watch: Wa
     from_writer(outputs.write_config, config, config.arguments(), folder, there, dataset)
     outputs.log_data(summary)
     valid, test = _place(dataset.valid, config.device), _place(dataset.test, config.device)
-    evaluate = Evaluator(valid, test, dataset, config.device, groups)
+    evaluate = Evaluator(valid, test, dataset, config.device, groups, every=config.eval_every)
     current = TrainingSet(_place(dataset.train, config.device), torch.arange(len(dataset.train)))
     with tensorboard(folder.path, config.tensorboard) as write_scalars:
         journal = Journal(folder, write_scalars, watch)

@@ -198,7 +198,7 @@ def trained_selector(
 
 
 def _described(config: RunConfig, stage: StageConfig, train: Split, evaluate: Evaluator) -> dict[str, Any]:
-    """All that a selector's training depends on, to the bit, and what is noted of its epochs."""
+    """All that a selector's training depends on, to the bit, and what is measured in its epochs; not after which."""
     cls = methods[stage.method]
     task = _task(config, stage, train, evaluate.dataset.num_classes)
     return stage.as_dict() | {

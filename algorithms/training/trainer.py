@@ -41,7 +41,7 @@ class Evaluator:
 
     Nothing that it returns reaches a method. `referee`, [N_valid, C], are the referee's logits for the validation
     images, if there is one (see criteria.py). `groups`, int64 [N], are those of the current training set, for the
-    log.
+    log. `every`: it is called after so many epochs, and after the last one.
     """
 
     valid: Split
@@ -50,6 +50,7 @@ class Evaluator:
     device: torch.device
     groups: Tensor
     referee: Tensor | None = None
+    every: int = 1
 
     def __call__(self, method: Method) -> Record:
         method.eval()
@@ -102,10 +103,10 @@ def fit(
 ) -> Fitted:
     """Trains `method` to the end, from `checkpoint` where it left off.
 
-    After every epoch the whole state is in `checkpoint`, and `on_epoch` is called with all records so far. Where a rule
-    stops training (`settings.stop`), method and records are those of the epoch that it keeps. The
-    beginning of the last epoch is profiled if a `trace` is wanted, see `utils.profiling.tracing`. `about` says whose
-    the checkpoint is.
+    After every epoch the whole state is in `checkpoint`, and `on_epoch` is called with all records so far; those of
+    epochs without an evaluation have none of its keys. Where a rule stops training (`settings.stop`), method and
+    records are those of the epoch that it keeps. The beginning of the last epoch is profiled if a `trace` is wanted,
+    see `utils.profiling.tracing`. `about` says whose the checkpoint is.
 
     Raises:
         DamagedFile: the checkpoint is damaged, or not about this training.
@@ -135,9 +136,12 @@ def fit(
                 history = _kept(checkpoint, about, method, schedulers, evaluate)
                 on_epoch(history)
                 break
-            if epoch == settings.epochs - 1:
+            last = epoch == settings.epochs - 1
+            if last:
                 method.finish()
-            record.update(lr=method.optimizers[0].param_groups[0]["lr"], **evaluate(method))
+            record["lr"] = method.optimizers[0].param_groups[0]["lr"]
+            if last or (epoch + 1) % evaluate.every == 0:
+                record |= evaluate(method)
             _check_finite(record)
         except (TrainingFailed, ValueError, RuntimeError, ArithmeticError) as error:
             diverged = isinstance(error, TrainingFailed) or not _finite(method)
@@ -254,10 +258,9 @@ def _percent(value: float | None) -> str:
 
 
 def _short(record: Record) -> str:
-    return (
-        f"loss {record['train_loss']:.3f}, valid {_percent(record['valid_accuracy'])}, "
-        f"test {_percent(record['test_accuracy'])}, conflicting {_percent(record['test_conflicting'])}"
-    )
+    shown = {"valid_accuracy": "valid", "test_accuracy": "test", "test_conflicting": "conflicting"}
+    accuracies = [f", {title} {_percent(record[key])}" for key, title in shown.items() if key in record]
+    return f"loss {record['train_loss']:.3f}{''.join(accuracies)}"
 
 
 def _line(title: str, epochs: int, record: Record) -> str:

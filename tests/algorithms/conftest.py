@@ -64,8 +64,8 @@ def make(tiny, settings):
 def train(tiny):
     """Trains with the project's own trainer, from the checkpoint if there is one; returns the records of the epochs."""
 
-    def run(method, checkpoint, dataset=tiny, on_epoch=lambda history: None):
-        evaluate = Evaluator(dataset.valid, dataset.test, dataset, CPU, dataset.train_groups())
+    def run(method, checkpoint, dataset=tiny, on_epoch=lambda history: None, every=1):
+        evaluate = Evaluator(dataset.valid, dataset.test, dataset, CPU, dataset.train_groups(), every=every)
         return fit(method, evaluate, checkpoint, on_epoch, method.name).history
 
     return run

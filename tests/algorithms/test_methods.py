@@ -114,6 +114,18 @@ def test_resuming_changes_no_bit(name, trained, make, train, tmp_path):
 
 
 @pytest.mark.parametrize("name", methods)
+def test_rarer_evaluation_changes_no_bit(name, trained, make, train, tmp_path):
+    rarely = make(name)
+    records = train(rarely, tmp_path / "checkpoint.pt", every=2)
+    method, each = trained(name)
+    assert not differing(method, rarely)
+    evaluated = [{key for key in record if key.startswith(("valid_", "test_"))} for record in records]
+    assert list(map(bool, evaluated)) == [False, True, True], "after every second epoch, and after the last"
+    for record, full in zip(records, each, strict=True):
+        assert {**record, "seconds": 0} == {key: full[key] for key in record} | {"seconds": 0}
+
+
+@pytest.mark.parametrize("name", methods)
 def test_true_labels_and_bias_labels_do_not_reach_it(name, trained, make, train, tiny, tmp_path):
     notes = {
         split: Annotations((notes.true_labels + 3) % 10, (notes.bias_labels * 3 + 1) % 10)

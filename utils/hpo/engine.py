@@ -21,13 +21,13 @@ from utils.hpo.trials import History, Status, Trial
 from utils.seeds import derive
 
 Report = Callable[[list[float]], None]
-"""Called after every epoch of a trial with the criterion's curve so far; may raise `Pruned`."""
+"""Called after every evaluation of a trial's model with the criterion's curve so far; may raise `Pruned`."""
 
 STARTUP = 10
 """So many trials are drawn at random before TPE has enough to go by; hyperopt's default, 20, is most of 30 trials."""
 
 MIN_OTHERS, MIN_SHARE = 5, 0.25
-"""A trial is called hopeless after at least this share of its epochs, and where so many others came as far."""
+"""A trial is called hopeless after at least this share of its evaluations, and where so many others came as far."""
 
 
 class Pruned(Exception):
@@ -36,7 +36,7 @@ class Pruned(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Outcome of a configuration: the criterion after every epoch, and details worth keeping."""
+    """Outcome of a configuration: the criterion at every evaluation, and details worth keeping."""
 
     curve: list[float]
     details: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +57,8 @@ class Plan:
 
     space: the values to choose from, by hyper-parameter. maximise: whether more of the criterion is better.
     tpe: hyperopt's TPE, else its random search. prune: stop hopeless trials early.
-    epochs: how many a trial's final stage takes. trials: how many configurations to try, each once.
+    evaluations: how many there are of a trial's final stage, one an epoch or fewer.
+    trials: how many configurations to try, each once.
     """
 
     space: dict[str, list]
@@ -65,7 +66,7 @@ class Plan:
     tpe: bool
     seed: int
     prune: bool
-    epochs: int
+    evaluations: int
     trials: int
 
     @property
@@ -83,7 +84,7 @@ def search(plan: Plan, evaluate: Evaluate, history: History) -> None:
         number = free_number({trial.number for trial in others})
 
         def report(curve: list[float], others: list[Trial] = others) -> None:
-            if plan.prune and hopeless(curve, others, plan.maximise, plan.epochs):
+            if plan.prune and hopeless(curve, others, plan.maximise, plan.evaluations):
                 raise Pruned
 
         values = suggest(plan, others, [trial.values for trial in others], number)
@@ -123,15 +124,15 @@ def attempt(evaluate: Evaluate, number: int, values: dict[str, Any], report: Rep
     return Trial(number, values, status, uuid, curve, details, error, time.perf_counter() - start)
 
 
-def hopeless(curve: list[float], others: list[Trial], maximise: bool, epochs: int) -> bool:
+def hopeless(curve: list[float], others: list[Trial], maximise: bool, evaluations: int) -> bool:
     """The median stopping rule (Golovin et al., "Google Vizier", KDD 2017, section 3.2).
 
     A trial is hopeless if the best of its values so far is worse than the median over the others of the mean of theirs
-    up to the same epoch.
+    up to the same evaluation.
     """
     now, sign = len(curve), 1 if maximise else -1
     means = [sign * statistics.fmean(trial.curve[:now]) for trial in others if len(trial.curve) >= now]
-    if now == epochs or now < MIN_SHARE * epochs or len(means) < MIN_OTHERS:
+    if now == evaluations or now < MIN_SHARE * evaluations or len(means) < MIN_OTHERS:
         return False
     return max(sign * value for value in curve) < statistics.median(means)
 

@@ -83,15 +83,15 @@ def _fit(plan: Plan, evaluate: Evaluate, history: History, folder: Path, resourc
         use_threads(max(1, int(resources["cpu"])))
 
         def report(curve: list[float]) -> None:
-            tune.report({"epoch": len(curve), "objective": sign * curve[-1], "curve": json.dumps(curve)})
+            tune.report({"evaluation": len(curve), "objective": sign * curve[-1], "curve": json.dumps(curve)})
 
         try:
             trial = attempt(evaluate, config["number"], config["values"], report)
         except RunError as error:
-            tune.report({"epoch": plan.epochs + 1, "objective": float("-inf"), "stopped": str(error)})
+            tune.report({"evaluation": plan.evaluations + 1, "objective": float("-inf"), "stopped": str(error)})
             return
         objective = float("-inf") if trial.objective is None else sign * trial.objective
-        tune.report({"epoch": plan.epochs + 1, "objective": objective, "trial": json.dumps(asdict(trial))})
+        tune.report({"evaluation": plan.evaluations + 1, "objective": objective, "trial": json.dumps(asdict(trial))})
 
     searcher = HistorySearcher(plan, evaluate, history, folder / "under_way.json")
     trainable = tune.with_resources(run_trial, resources)
@@ -104,11 +104,11 @@ def _fit(plan: Plan, evaluate: Evaluate, history: History, folder: Path, resourc
         if searcher.stopped:
             raise RunError(searcher.stopped)
     asha = ASHAScheduler(
-        time_attr="epoch",
+        time_attr="evaluation",
         metric="objective",
         mode="max",
-        max_t=plan.epochs + 1,
-        grace_period=max(1, round(MIN_SHARE * plan.epochs)),
+        max_t=plan.evaluations + 1,
+        grace_period=max(1, round(MIN_SHARE * plan.evaluations)),
     )
     while (missing := plan.wanted - len(history.trials)) > 0:  # a killed round comes back without its last trials
         last += 1

@@ -21,7 +21,7 @@ class Trial:
     number: from 0, in the order of suggestion. values: the value of every hyper-parameter that is searched.
     uuid: names the configuration with all settings, the same in every search.
     status: finished; pruned (stopped early as hopeless); or failed, for the reason in `error`.
-    curve: the criterion after every epoch of the final stage, as far as it came; empty if it failed.
+    curve: the criterion at every evaluation of the final stage, as far as it came; empty if it failed.
     details: other metrics of the last epoch that are worth a column.
     """
 

@@ -22,7 +22,7 @@ NOISE = ("noise_type", "noise_style", "noise_matrix")
 CONTENTS = ("images", "true labels", "bias labels")
 """Parts of a split's summary that no seed changes."""
 
-RUN_WIDE = ("best_by", "resampling", "augment")
+RUN_WIDE = ("best_by", "resampling", "augment", "eval_every")
 """Arguments that belong to no stage and tell rows apart."""
 
 UNSET, UNNOTED = "not set", "not recorded"
@@ -236,6 +236,8 @@ def _settings_of(run: Run, known: Collection[str] = ()) -> Description:
         about |= {(role, "setting", name): stage["settings"].get(name, UNSET) for name in [*stage["settings"], *known]}
         about |= {(of, "hparam", name): value for name, value in stage["hparams"].items()}
     noted = run.arguments | ({"best_by": run.result["best_by"]} if run.result else {})
+    if run.arguments:
+        noted.setdefault("eval_every", 1)  # of a run from before there was this, too
     about |= {("run", "wide", name): noted[name] for name in RUN_WIDE if name in noted}
     return {key: _text(value) for key, value in about.items()}
 

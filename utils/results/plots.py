@@ -85,7 +85,7 @@ def learning_curves(folder: Path, records: list[dict[str, Any]]) -> None:
     for stage, axis in zip(stages, axes[0], strict=True):
         mine = [record for record in records if record["stage"] == stage]
         for key, (title, color) in CURVES.items():
-            points = [(record["epoch"], 100 * record[key]) for record in mine if record[key] is not None]
+            points = [(record["epoch"], 100 * record[key]) for record in mine if record.get(key) is not None]
             if points:
                 axis.plot(*zip(*points, strict=True), label=title, color=color, marker=".", markersize=3)
         axis.set(title=f"stage {stage}: {mine[0]['method']}", xlabel="epoch", ylim=(-2, 102))

@@ -296,6 +296,55 @@ def test_time_counts_all_continuations_and_all_stages(photos, train, monkeypatch
     assert result["seconds"] > 1000 + sum(stage["seconds"] for stage in result["stages"])
 
 
+def records_of(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{**line, "seconds": 0} for line in lines]
+
+
+def test_rarer_evaluation_leaves_gaps_and_no_other_number(photos, train, caplog):
+    caplog.set_level(logging.INFO)
+    flags = (*SELECTED, "--first.epochs", "2", "--second.epochs", "7", "--overwrite")
+    always, folder = train(photos, *flags, "--run_name", "always")
+    caplog.clear()
+    sometimes, other = train(photos, *flags, "--eval_every", "3", "--run_name", "sometimes")
+    gaps = [epoch not in (2,) for epoch in (1, 2)] + [epoch not in (3, 6, 7) for epoch in range(1, 8)]
+    for full, record, gap in zip(records_of(folder), records_of(other), gaps, strict=True):
+        measured = {key for key in full if key.startswith(("valid_", "test_"))}
+        assert measured
+        assert record == {key: value for key, value in full.items() if not gap or key not in measured}
+    assert sometimes["end"] == always["end"]
+    evaluated = [record for record in records_of(other)[2:] if "valid_accuracy" in record]
+    best = max(evaluated, key=lambda record: (record["valid_accuracy"], record["epoch"]))
+    assert sometimes["best"] == {key: best[key] for key in sometimes["best"]}
+    (line,) = [text for text in caplog.messages if "vanilla epoch 2/7" in text]
+    assert "loss" in line
+    assert "valid" not in line
+    assert "valid" in next(text for text in caplog.messages if "vanilla epoch 3/7" in text)
+
+
+def test_how_often_it_is_evaluated_is_of_a_run_and_not_of_its_selector(photos, train, fits):
+    train(photos, *SELECTED, "--epochs", "2")
+    with pytest.raises(RunError, match="--eval_every not set there, 2 now"):
+        train(photos, *SELECTED, "--epochs", "2", "--eval_every", "2")
+    train(photos, *SELECTED, "--epochs", "2", "--eval_every", "2", "--run_name", "rarely")
+    assert fits == ["deneb", "vanilla", "vanilla"]
+
+
+def test_a_run_that_stops_in_a_gap_goes_on(photos, train):
+    flags = ("--epochs", "4", "--eval_every", "3")
+    whole, _ = train(photos, *flags, "--run_name", "whole")
+
+    def stop_in_the_second(records):
+        if len(records) == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(photos, *flags, watch=stop_in_the_second)
+    resumed, folder = train(photos, *flags)
+    assert (resumed["end"], resumed["best"]) == (whole["end"], whole["best"])
+    assert ["valid_loss" in record for record in records_of(folder)] == [False, False, True, True]
+
+
 REFEREED = ("--best_by", "debiased_valid_accuracy")
 
 

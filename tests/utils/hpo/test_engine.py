@@ -11,7 +11,8 @@ from utils.hpo.engine import Outcome, Plan, Pruned, hopeless, search, suggest
 from utils.hpo.trials import History, Trial
 
 GRID = [0.1, 0.3, 0.5, 0.7, 0.9]
-PLAN = Plan({"a": GRID, "b": GRID, "c": [0, 5, 10]}, maximise=True, tpe=True, seed=0, prune=False, epochs=1, trials=25)
+PLAN = Plan({"a": GRID, "b": GRID, "c": [0, 5, 10]}, maximise=True, tpe=True, seed=0, prune=False, evaluations=1,
+            trials=25)  # fmt: skip
 BEST = {"a": 0.7, "b": 0.3, "c": 5}
 
 
@@ -154,14 +155,14 @@ OTHERS = [Trial(k, {}, "finished", curve=[k / 10, k / 10, 1.0]) for k in range(1
 
 
 def test_the_median_rule_by_hand():
-    assert hopeless([0.2, 0.29], OTHERS, maximise=True, epochs=3)  # the median of the means is 0.3
-    assert not hopeless([0.2, 0.3], OTHERS, maximise=True, epochs=3)
-    assert not hopeless([0.31, 0.0], OTHERS, maximise=True, epochs=3), "the best so far counts"
-    assert not hopeless([0.0, 0.0], OTHERS[1:], maximise=True, epochs=3), "four others are too few"
-    assert not hopeless([0.0, 0.0, 0.0], OTHERS, maximise=True, epochs=3), "nothing is saved at the last epoch"
-    assert not hopeless([0.0], OTHERS, maximise=True, epochs=5), "too early to say"
-    assert hopeless([0.4, 0.31], OTHERS, maximise=False, epochs=3)
-    assert not hopeless([0.4, 0.3], OTHERS, maximise=False, epochs=3)
+    assert hopeless([0.2, 0.29], OTHERS, maximise=True, evaluations=3)  # the median of the means is 0.3
+    assert not hopeless([0.2, 0.3], OTHERS, maximise=True, evaluations=3)
+    assert not hopeless([0.31, 0.0], OTHERS, maximise=True, evaluations=3), "the best so far counts"
+    assert not hopeless([0.0, 0.0], OTHERS[1:], maximise=True, evaluations=3), "four others are too few"
+    assert not hopeless([0.0, 0.0, 0.0], OTHERS, maximise=True, evaluations=3), "nothing is saved at the last epoch"
+    assert not hopeless([0.0], OTHERS, maximise=True, evaluations=5), "too early to say"
+    assert hopeless([0.4, 0.31], OTHERS, maximise=False, evaluations=3)
+    assert not hopeless([0.4, 0.3], OTHERS, maximise=False, evaluations=3)
 
 
 def test_pruned_trials_keep_their_curve_and_are_never_best(history):
@@ -173,7 +174,7 @@ def test_pruned_trials_keep_their_curve_and_are_never_best(history):
         return curve
 
     whole = history()
-    search(replace(PLAN, prune=True, epochs=4), Bowl(in_epochs), whole)
+    search(replace(PLAN, prune=True, evaluations=4), Bowl(in_epochs), whole)
     pruned = [trial for trial in whole.trials if trial.status == "pruned"]
     assert pruned
     assert all(1 <= len(trial.curve) < 4 and trial.objective is None for trial in pruned)

@@ -11,7 +11,7 @@ from utils.hpo.trials import History
 
 ray_engine = pytest.importorskip("utils.hpo.ray_engine", reason="the optional package ray[tune] is not installed")
 
-PLAN = Plan({"a": [1, 2, 3, 4], "b": [0, 1]}, maximise=True, tpe=False, seed=0, prune=True, epochs=3, trials=8)
+PLAN = Plan({"a": [1, 2, 3, 4], "b": [0, 1]}, maximise=True, tpe=False, seed=0, prune=True, evaluations=3, trials=8)
 
 
 @pytest.fixture

@@ -223,6 +223,13 @@ def test_arguments_of_the_whole_run_make_rows(tmp_path, name, values):
     assert labels(tmp_path) == ["vanilla", f"vanilla ({name}={str(values[1]).lower()})", "gce"]
 
 
+def test_how_often_a_run_was_evaluated_makes_a_row(tmp_path):
+    for seed, noted in enumerate(({"lr": 0.1}, {"lr": 0.1}, {"lr": 0.1, "eval_every": 5})):
+        write(tmp_path, "vanilla", seed, 0.5, arguments=noted)
+    write(tmp_path, "gce", 0, 0.5, arguments={"lr": 0.1})
+    assert labels(tmp_path) == ["vanilla", "vanilla (eval_every=5)", "gce"]
+
+
 def test_an_older_run_joins_the_only_row_that_it_fits(tmp_path):
     write(tmp_path / "a", "deneb_gce", 0, 0.5, first_hparams={"score": "entropy"}, noted=False)
     write(tmp_path / "b", "deneb_gce", 1, 0.7, noted=False)
