@@ -3,7 +3,9 @@
 python -m utils.results log/                                    # a table for every data set and its ratios
 python -m utils.results log/ --show ratios --metric conflicting # methods by ratios, as papers print them
 python -m utils.results log/ --show differences --against vanilla --format latex
-python -m utils.results --fill docs/results.md                  # makes the tables anew that stand in a page
+python -m utils.results log/ --show grid --methods vanilla      # one method: bias by noise
+python -m utils.results log/ --show ranks --figure ranks.png    # mean ranks over all cells, and a figure of them
+python -m utils.results --fill README.md docs/*.md              # makes the tables and figures anew that pages ask for
 
 Runs on other data stand in other tables, runs with another network, schedule or hyper-parameter in other rows, whose
 names say so. A run that was chosen on test data (an oracle) is left out and named, as is what cannot be read.
@@ -12,16 +14,27 @@ names say so. A run that was chosen on test data (an oracle) is left out and nam
 import re
 import shlex
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from utils.cli import Parser
 from utils.errors import RunError, UsageError
 from utils.escape import printable
 from utils.files import write_text
-from utils.results.comparisons import METRICS, SHOW
+from utils.results.comparisons import METRICS, differences_tables, methods_tables, ratios_tables
 from utils.results.formats import FORMATS
+from utils.results.grids import draw_grids, grid_tables
+from utils.results.ranks import draw_ranks, ranks_tables
 from utils.results.runs import Found, find_runs
 
+SHOW = {
+    "methods": methods_tables,
+    "ratios": ratios_tables,
+    "grid": grid_tables,
+    "differences": differences_tables,
+    "ranks": ranks_tables,
+}
+FIGURES = {"grid": draw_grids, "ranks": draw_ranks}
 MARKER = re.compile(r"(<!-- python -m utils\.results (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -33,33 +46,40 @@ def names(text: str) -> list[str]:
 def parser() -> Parser:
     flags = Parser(prog="python -m utils.results", description=(__doc__ or "").splitlines()[0])
     flags.add_argument("folder", type=Path, nargs="?", help="a log folder, or any folder within one")
-    flags.add_argument("--fill", type=Path, metavar="PAGE", help="make the tables anew that this page has markers for")
+    flags.add_argument(
+        "--fill",
+        type=Path,
+        nargs="+",
+        metavar="PAGE",
+        help="make the tables and figures anew that pages have markers for",
+    )
     flags.add_argument("--show", choices=tuple(SHOW), default="methods", help="which tables")
     flags.add_argument("--format", choices=tuple(FORMATS), default="md", help="how they are written")
-    flags.add_argument("--metric", choices=tuple(METRICS), default="unbiased", help="of ratios and differences")
+    flags.add_argument("--figure", type=Path, metavar="PNG", help="also draw the grid or the ranks here")
+    flags.add_argument("--metric", choices=tuple(METRICS), default="unbiased", help="of all but the tables of methods")
     flags.add_argument(
         "--when", choices=("end", "best"), help="the last epoch or the best; by default both, or else the end"
     )
     flags.add_argument("--against", default="vanilla", metavar="METHOD", help="what differences are taken from")
     flags.add_argument("--dataset", help="only this data set")
-    flags.add_argument("--ratios", metavar="NRATIO_BRATIO", help="only these, such as 0.1_0.01")
+    flags.add_argument("--ratios", default="*", metavar="NRATIO_BRATIO", help="only these, such as 0.1_0.01 or '0.1_*'")
     flags.add_argument("--methods", type=names, default=[], metavar="A,B,...", help="only these, in this order")
     return flags
 
 
-def tables_text(argv: list[str]) -> str:
-    """The tables that one command line asks for.
+def tables_text(argv: list[str], draw: bool = True) -> str:
+    """The tables that one command line asks for; its figure is drawn unless `draw` is false.
 
     Raises:
         RunError: there are no runs, or one cannot be read, so that a table would miss it.
     """
-    text, damaged = collected(argv)
+    text, damaged = collected(argv, draw)
     if damaged:
         raise RunError(damaged[0])
     return text
 
 
-def collected(argv: list[str]) -> tuple[str, list[str]]:
+def collected(argv: list[str], draw: bool = True) -> tuple[str, list[str]]:
     """The tables of all runs that can be read, and what is wrong with the others.
 
     Raises:
@@ -68,15 +88,21 @@ def collected(argv: list[str]) -> tuple[str, list[str]]:
     arguments = parser().parse_all(argv)
     if arguments.folder is None or not arguments.folder.is_dir():
         raise UsageError("the first argument must be a folder with runs, such as log/.")
+    if arguments.figure is not None and arguments.show not in FIGURES:
+        raise UsageError(f"--figure: there is none of --show {arguments.show}, only of {' and '.join(FIGURES)}.")
     found = find_runs(arguments.folder)
     runs = [
-        run for run in found.runs if arguments.dataset in (None, run.dataset) and arguments.ratios in (None, run.ratios)
+        run
+        for run in found.runs
+        if arguments.dataset in (None, run.dataset) and fnmatchcase(run.ratios, arguments.ratios)
     ]
     oracles = [run for run in runs if run.oracle]
     runs = [run for run in runs if not run.oracle]
     if not runs and not oracles:
         raise nothing_found(found, f"below {arguments.folder}" + (" on these data" if arguments.dataset else ""))
     tables = SHOW[arguments.show](runs, arguments)
+    if arguments.figure is not None and draw:
+        FIGURES[arguments.show](arguments.figure, runs, arguments)
     if arguments.format == "csv":
         for note in (note for table in tables for note in table.notes):
             print(printable(note), file=sys.stderr)
@@ -94,12 +120,12 @@ def nothing_found(found: Found, where: str) -> RunError:
     return RunError(f"there are no runs {where}.{more}")
 
 
-def filled(page: str) -> str:
-    """The page with the tables between its markers made anew.
+def filled(page: str, draw: bool = False) -> str:
+    """The page with the tables between its markers made anew, and on demand the figures that they name.
 
     `<!-- python -m utils.results ARGUMENTS -->` begins one and `<!-- end -->` ends it.
     """
-    return MARKER.sub(lambda found: f"{found[1]}\n{tables_text(shlex.split(found[2]))}\n\n{found[3]}", page)
+    return MARKER.sub(lambda found: f"{found[1]}\n{tables_text(shlex.split(found[2]), draw)}\n\n{found[3]}", page)
 
 
 def main(argv: list[str]) -> None:
@@ -115,8 +141,9 @@ def main(argv: list[str]) -> None:
         if damaged:
             raise RunError("\n".join(damaged))
         return
-    try:
-        page = arguments.fill.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"cannot read --fill {arguments.fill} as text: {error}. Name a Markdown page.") from error
-    write_text(arguments.fill, filled(page))
+    for path in arguments.fill:
+        try:
+            page = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"cannot read --fill {path} as text: {error}. Name a Markdown page.") from error
+        write_text(path, filled(page, draw=True))

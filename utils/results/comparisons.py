@@ -206,6 +206,3 @@ def interval(values: list[float]) -> str:
     mean, error = statistics.mean(values), stats.sem(values)
     low, high = stats.t.interval(0.95, len(values) - 1, mean, error) if error > 0 else (mean, mean)
     return f"{low:+.1f} to {high:+.1f}"
-
-
-SHOW = {"methods": methods_tables, "ratios": ratios_tables, "differences": differences_tables}

@@ -164,6 +164,51 @@ def sample_sheet(
 
 
 @as_warning()
+def critical_differences(path: Path, names: list[str], ranks: np.ndarray, difference: float, title: str) -> None:
+    """Mean ranks (float64 [methods]), the best on top: bars overlap where two differ by less than `difference`."""
+    order = np.argsort(ranks, kind="stable")
+    best, rows = ranks[order[0]], np.arange(len(names))
+    figure = Figure(figsize=(7, 1.2 + 0.28 * len(names)), layout="constrained")
+    axis = figure.subplots()
+    axis.axvspan(best - difference / 2, best + difference / 2, color="#4477aa", alpha=0.12, linewidth=0)
+    axis.errorbar(ranks[order], rows, xerr=difference / 2, fmt="o", color="#4477aa", ecolor="#bbbbbb", elinewidth=3)
+    axis.set(ylim=(len(names) - 0.5, -0.5), xlabel=f"mean rank; critical difference {difference:.2f}", title=title)
+    axis.set_yticks(rows, [elided(names[i], 60) for i in order], fontsize=8)
+    axis.grid(axis="x", alpha=0.3)
+    _save(figure, path)
+
+
+@as_warning()
+def heat_maps(path: Path, panels: list[tuple[str, np.ndarray, list[str], list[str]]], title: str) -> None:
+    """Values in percent (float64 [bratios, nratios], NaN where there is none) on one colour scale.
+
+    Args:
+        panels: a title, its values, and the names of rows and columns.
+    """
+    across = min(4, len(panels))
+    down = -(-len(panels) // across)
+    width, height = (max(len(panel[i]) for panel in panels) for i in (3, 2))
+    figure = Figure(figsize=(1.4 + across * (0.7 + 0.55 * width), down * (0.9 + 0.45 * height)), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False).flat
+    shown = None
+    for (name, values, rows, columns), axis in zip(panels, axes, strict=False):
+        shown = axis.imshow(values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
+        for (row, column), value in np.ndenumerate(values):
+            text = "" if np.isnan(value) else f"{value:.0f}"
+            axis.text(column, row, text, ha="center", va="center", fontsize=8, color="black" if value > 60 else "white")
+        axis.set_title(elided(name, 40), fontsize=9)
+        axis.set_xticks(range(len(columns)), columns, fontsize=8)
+        axis.set_yticks(range(len(rows)), rows, fontsize=8)
+        axis.set_xlabel("nratio", fontsize=8)
+        axis.set_ylabel("bratio", fontsize=8)
+    for axis in axes:
+        axis.axis("off")
+    if shown is not None:
+        figure.colorbar(shown, ax=figure.axes, label=title)
+    _save(figure, path)
+
+
+@as_warning()
 def search_progress(path: Path, history: History, space: dict[str, list], title: str, maximise: bool) -> None:
     """The criterion over the trials with the best so far, and against each hyper-parameter's values."""
     ranked = sorted(history.ranked(maximise), key=lambda trial: trial.number)
