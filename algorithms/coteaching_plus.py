@@ -38,7 +38,7 @@ class CoteachingPlus(SmallLossExchange):
 
     @dataclass(frozen=True)
     class Hparams(SmallLossExchange.Hparams):
-        warmup: int = hparam(5, search=[10, 20], low=0, help="epochs of plain Co-teaching before")
+        warmup: int = hparam(5, search=[5, 10, 20], low=0, help="epochs of plain Co-teaching before")
 
     def begin_epoch(self, epoch: int) -> None:
         super().begin_epoch(epoch)

@@ -46,7 +46,10 @@ class Jtt(Method):
     @dataclass(frozen=True)
     class Hparams:
         bias_epochs: int = hparam(
-            0, search=[10, 20, 50, 100], low=0, help="epochs of the identification model; 0: as many as --epochs says"
+            0,
+            search=[0, 10, 20, 50, 100],
+            low=0,
+            help="epochs of the identification model; 0: as many as --epochs says",
         )
         lbd_up: int = hparam(
             30,

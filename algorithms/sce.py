@@ -31,8 +31,10 @@ class Sce(Method):
 
     @dataclass(frozen=True)
     class Hparams:
-        alpha: float = hparam(0.1, search=[0.5, 0.7], low=0, help="weight of cross entropy, which fits faster")
-        beta: float = hparam(1.0, search=[0.2, 0.7], low=0, help="weight of reverse cross entropy, which resists noise")
+        alpha: float = hparam(0.1, search=[0.1, 0.5, 0.7], low=0, help="weight of cross entropy, which fits faster")
+        beta: float = hparam(
+            1.0, search=[0.2, 0.7, 1], low=0, help="weight of reverse cross entropy, which resists noise"
+        )
 
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         return symmetric_cross_entropy(logits, batch.labels, self.hparams.alpha, self.hparams.beta, FLOOR)

@@ -1,4 +1,7 @@
-"""Plain cross entropy: the baseline, and the "no denoising" second stage."""
+"""Plain cross entropy: the baseline, and the "no denoising" second stage.
+
+Empirical risk minimisation (Vladimir Vapnik, NIPS 1991). Deviations: none.
+"""
 
 import torch.nn.functional as F
 from torch import Tensor

@@ -51,7 +51,7 @@ def make(tiny, settings):
         cls = methods[name]
         warmup = {"warmup": 1} if hasattr(cls.Hparams, "warmup") else {}
         whole = Task(tiny.train, tiny.num_classes, CPU, settings, seed=0, stage=name, noise_rate=0.2)
-        changed = replace(whole, weights=weights, probabilities=probabilities, **(task or {}))
+        changed = replace(whole, **{"weights": weights, "probabilities": probabilities, **(task or {})})
         if cls.first is not None and changed.cue is None:
             random = torch.Generator().manual_seed(0)
             changed = replace(changed, cue=2 * torch.randn(len(changed.train), tiny.num_classes, generator=random))

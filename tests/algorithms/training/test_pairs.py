@@ -1,17 +1,9 @@
-"""Which methods can follow each other and why others cannot; and that every pair trains from end to end."""
-
-from dataclasses import replace
-from pathlib import Path
+"""Which methods can follow each other and why others cannot."""
 
 import pytest
-import torch
 
 from algorithms.base import methods
-from algorithms.command.arguments import parse_arguments, resolve
 from algorithms.training.pairs import objection, stages_of, valid_pairs
-from algorithms.training.run import run
-from data import colored_digits
-from data.registry import datasets
 from utils.errors import UsageError
 
 DEBIASING = {"contradicted", "deneb", "jtt", "pgd", "lff", "disen", "xrm", "dpr"}
@@ -94,38 +86,3 @@ def test_a_refusal_names_pairs_that_work():
     assert any("deneb" in pair for pair in suggested)
     assert any("jtt" in pair for pair in suggested)
     assert all(objection(*pair.split("_")) is None for pair in suggested)
-
-
-@pytest.fixture(scope="module")
-def smallest():
-    """96 coloured digits to train on, built once, and a log folder whose trained selectors all pairs share."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(colored_digits, "TRAIN_IMAGES", 96)
-        patch.setattr(colored_digits, "VALID_IMAGES", 20)
-        patch.setattr(colored_digits, "TEST_DIGITS", 10)
-        recipe = datasets["colored_digits"]
-        source = recipe.build(Path(), 0.2, recipe.options())
-        patch.setitem(
-            datasets._things, "colored_digits", replace(recipe, build=lambda data_dir, bratio, options: source)
-        )
-        yield
-
-
-@pytest.fixture(scope="module")
-def log_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("log")
-
-
-@pytest.mark.parametrize(("first", "second"), valid_pairs())
-def test_every_pair_trains(first, second, smallest, log_dir):
-    alg = f"{first}_{second}"
-    flags = ["--epochs", "1", "--batch_size", "32", "--model", "MLP", "--bratio", "0.2", "--nratio", "0.2"]
-    result = run(resolve(parse_arguments([*flags, "--alg", alg, "--log_dir", str(log_dir), "--no_figures"], "test")))
-    names = stages_of(alg)
-    assert [stage["method"] for stage in result["stages"]] == names
-    assert result["alg"] == "_".join(names)
-    for stage in result["stages"][:-1]:
-        assert sum(stage["mass"].values()) == pytest.approx(1)
-    assert 0 <= result["end"]["test_accuracy"] <= 1
-    model = torch.load(log_dir / "colored_digits" / result["alg"] / "0.2_0.2" / "0" / "model.pt", weights_only=True)
-    assert all(value.isfinite().all() for value in model.values())
