@@ -11,9 +11,11 @@ and V = v^2 (1 - y), both clipped to [0, 1], the network's logits z, and sg for 
 3. u and v take plain gradient steps of the batch's mean loss at constant rates of their own, the network those of the
    run's optimiser and schedule. softmax(z) alone predicts.
 
-Since their squares count, u and v grow by a factor at each visit, from 1e-8 to where they matter: at a batch of 64 and
-rates of 10 that takes 30 to 60 epochs, and shorter runs are plain training. An independent reproduction at full length
-(CIFAR-10N) found SOP alone no better than plain training either, and `sop+` much better.
+Since their squares count, u and v grow by a factor at each visit, from 1e-8 to where they matter. That of u is 1 + 2
+`u_lr` / (B q_y) or so in batches of B: a label that the network holds for impossible is taken up within a few epochs,
+and so is that of a rare image that contradicts its cue. That of v is 1 + 4 `v_lr` / B at most, for which 20 epochs are
+too few. An independent reproduction at full length (CIFAR-10N) found SOP alone no better than plain training, but
+`sop+` much better.
 
 Deviations from the authors' code: none in the mathematics.
 
