@@ -5,6 +5,7 @@ python -m utils.results log/ --show ratios --metric conflicting # methods by rat
 python -m utils.results log/ --show differences --against vanilla --format latex
 python -m utils.results log/ --show grid --methods vanilla      # one method: bias by noise
 python -m utils.results log/ --show ranks --figure ranks.png    # mean ranks over all cells, and a figure of them
+python -m utils.results docs/results --claims docs/claims.json  # claims beside what these results say
 python -m utils.results --fill README.md docs/*.md              # makes the tables and figures anew that pages ask for
 
 Runs on other data stand in other tables, runs with another network, schedule or hyper-parameter in other rows, whose
@@ -21,6 +22,7 @@ from utils.cli import Parser
 from utils.errors import RunError, UsageError
 from utils.escape import printable
 from utils.files import write_text
+from utils.results.claims import claims_tables
 from utils.results.comparisons import METRICS, differences_tables, methods_tables, ratios_tables
 from utils.results.formats import FORMATS
 from utils.results.grids import draw_grids, grid_tables
@@ -55,6 +57,7 @@ def parser() -> Parser:
     )
     flags.add_argument("--show", choices=tuple(SHOW), default="methods", help="which tables")
     flags.add_argument("--format", choices=tuple(FORMATS), default="md", help="how they are written")
+    flags.add_argument("--claims", type=Path, metavar="JSON", help="in place of --show: what was claimed and measured")
     flags.add_argument("--figure", type=Path, metavar="PNG", help="also draw the grid or the ranks here")
     flags.add_argument("--metric", choices=tuple(METRICS), default="unbiased", help="of all but the tables of methods")
     flags.add_argument(
@@ -100,7 +103,10 @@ def collected(argv: list[str], draw: bool = True) -> tuple[str, list[str]]:
     runs = [run for run in runs if not run.oracle]
     if not runs and not oracles:
         raise nothing_found(found, f"below {arguments.folder}" + (" on these data" if arguments.dataset else ""))
-    tables = SHOW[arguments.show](runs, arguments)
+    if arguments.claims is not None:
+        tables = claims_tables(runs, arguments.folder, arguments.claims)
+    else:
+        tables = SHOW[arguments.show](runs, arguments)
     if arguments.figure is not None and draw:
         FIGURES[arguments.show](arguments.figure, runs, arguments)
     if arguments.format == "csv":

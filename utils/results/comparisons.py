@@ -203,6 +203,11 @@ def differences(row: Row, base: Row, when: str, key: str) -> list[float]:
 def interval(values: list[float]) -> str:
     if len(values) < 2:
         return "n/a"
-    mean, error = statistics.mean(values), stats.sem(values)
-    low, high = stats.t.interval(0.95, len(values) - 1, mean, error) if error > 0 else (mean, mean)
+    low, high = bounds(values)
     return f"{low:+.1f} to {high:+.1f}"
+
+
+def bounds(values: list[float]) -> tuple[float, float]:
+    """The 95 % confidence interval (Student's t) of the mean of two values or more."""
+    mean, error = statistics.mean(values), stats.sem(values)
+    return stats.t.interval(0.95, len(values) - 1, mean, error) if error > 0 else (mean, mean)
