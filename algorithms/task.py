@@ -58,8 +58,9 @@ class StageSettings:
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of `--opt`; Adam gets the weight decay it is told (the authors' code dropped it).
 
-        For fp16 a fused one, which skips a step whose scaled gradients overflowed without asking the device. On a GPU
-        Adam counts its steps there.
+        For fp16 a fused one, which skips a step whose scaled gradients overflowed without asking the device. Momentum
+        starts from zeros there: torch allocates it at the first step, and leaves it unset if that one is skipped. On a
+        GPU Adam counts its steps there.
         """
         trained: list[Any] = list(parameters)
         details: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
@@ -69,7 +70,11 @@ class StageSettings:
             details["capturable"] = all(parameter.is_cuda for parameter in trained)
         if self.amp == "fp16":
             details["fused"] = True
-        return getattr(torch.optim, self.opt)(trained, **details)
+        optimizer = getattr(torch.optim, self.opt)(trained, **details)
+        if self.amp == "fp16" and self.opt == "SGD" and self.momentum:
+            for parameter in trained:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return optimizer
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
         """The schedule of `--lr_decay`, stepped once per epoch."""

@@ -4,7 +4,7 @@ python -m benchmarks.methods
 
 An epoch of a method, with its scoring passes, mixtures and tables, takes turns with its floor: as many forward,
 backward and optimiser passes over as many images, in the same modes, with cross entropy and nothing else, on batches
-that are floats in memory already. The passes are counted while the method runs. On a CPU each method has a fresh
+that are floats in memory already. The passes are counted while the method runs, so that no step is recorded on a GPU. On a CPU each method has a fresh
 process; the memory that it takes beyond that of the training images and of a network's bare step is shown. Every result
 is also appended to `benchmarks/history.jsonl` and compared with the last one of the same machine. With one thread on a
 CPU, seconds are those that the process worked: a busy machine hardly changes them.
@@ -113,7 +113,8 @@ def prepared(task: Task, name: str) -> Method:
     """The method with a warm-up, if it has one, of a single epoch, which is over; it has learnt a little."""
     hparams = {"warmup": 1} if hasattr(methods[name].Hparams, "warmup") else {}
     cue = torch.randn(len(task.train), task.num_classes, generator=torch.Generator().manual_seed(0))
-    named = replace(task, stage=name, noise_rate=0.2, cue=cue)
+    settings = replace(task.settings, cuda_graphs=False)
+    named = replace(task, settings=settings, stage=name, noise_rate=0.2, cue=cue)
     method = methods[name](named, methods[name].Hparams(**hparams)).to(task.device)
     for _ in range(WARM_UP):
         epoch(method, 0)()

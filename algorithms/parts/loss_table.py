@@ -35,7 +35,7 @@ class LossTable(nn.Module):
         losses = losses.detach().to(self.values.dtype)[last_occurrence(index, len(self.values))]
         former = self.alpha * self.seen[index].to(losses.dtype)
         self.values[index] = former * self.values[index] + (1 - former) * losses
-        self.seen[index] = True
+        self.seen.index_fill_(0, index, True)
 
     def class_maxima(self) -> Tensor:
         """The largest average of each class, [C]."""

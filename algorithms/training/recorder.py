@@ -35,10 +35,13 @@ class Recorder:
 
     @classmethod
     def of(cls, method: Method) -> "Recorder | None":
-        """For a method whose steps can be recorded, on a GPU where that is wanted; else None."""
-        task = method.task
-        wanted = task.device.type == "cuda" and task.settings.cuda_graphs and world() == 1
-        return cls(task.device) if wanted and method.recordable else None
+        """For a method whose steps can be recorded, on a GPU where that is wanted; else None.
+
+        Steps with a loss scaler, as in fp16, are not recorded.
+        """
+        device, settings = method.task.device, method.task.settings
+        wanted = device.type == "cuda" and settings.cuda_graphs and settings.amp != "fp16" and world() == 1
+        return cls(device) if wanted and method.recordable else None
 
     def epoch(self, step: Step) -> Step:
         """`step`, for the batches of one epoch, which are of one size."""

@@ -162,6 +162,8 @@ class Operations(TorchDispatchMode):
             if there == [False, True]:
                 self.gpu.counts["waits"] += 1
             return
+        if name in ("index_put", "index_put_") and there[0] and not self.gpu.holds(args[2]):
+            self.gpu.counts["waits"] += 1  # a number of the host is copied there
         if name in ("index", "index_put", "index_put_") and there[0]:
             for index in (index for index in args[1] if index is not None):
                 if index.dtype == torch.bool:
@@ -317,6 +319,7 @@ def test_the_pretended_gpu_counts_and_refuses(gpu):
         for wait in (
             values.sum().item, lambda: bool(values.any()), values.nonzero, lambda: values[values > 1], values.tolist,
             values.cpu, lambda: values.to("cpu"), lambda: torch.zeros(3).copy_(values), values.unique,
+            lambda: values.clone().__setitem__(values.long(), 1.0),
         ):  # fmt: skip
             before = gpu.counts.copy()
             wait()

@@ -96,3 +96,18 @@ def test_defaults_leave_no_trace_in_what_names_a_run(config):
     assert {"amp": "bf16", "compile": True}.items() <= config(
         "--alg", "vanilla", "--amp", "bf16", "--compile"
     ).arguments().items()
+
+
+def test_a_first_step_that_overflows_leaves_no_trace_in_fp16(settings, monkeypatch):
+    """torch would allocate momentum at this step and, as it is skipped, never set it."""
+    unset = torch.empty_like
+    monkeypatch.setattr(torch, "empty_like", lambda *args, **kwargs: unset(*args, **kwargs).fill_(torch.nan))
+    parameter = torch.nn.Parameter(torch.ones(3))
+    optimizer = replace(settings, amp="fp16", lr=0.5, momentum=0.5, weight_decay=0.0).optimizer([parameter])
+    scaler = torch.amp.GradScaler("cpu")
+    for factor in (torch.inf, 1.0, 1.0):
+        optimizer.zero_grad()
+        scaler.scale((factor * parameter).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert parameter.tolist() == [1 - 0.5 - 0.75] * 3
