@@ -4,10 +4,11 @@ python -m benchmarks.methods
 
 An epoch of a method, with its scoring passes, mixtures and tables, takes turns with its floor: as many forward,
 backward and optimiser passes over as many images, in the same modes, with cross entropy and nothing else, on batches
-that are floats in memory already. The passes are counted while the method runs, so that no
-step is recorded on a GPU. On a CPU each method has a fresh process; the memory that it takes beyond that of the training images and of a network's bare step is shown. Every result
-is also appended to `benchmarks/history.jsonl` and compared with the last one of the same machine. With one thread on a
-CPU, seconds are those that the process worked: a busy machine hardly changes them.
+that are floats in memory already. The passes are counted while the method runs, so that no step is recorded on a GPU.
+On a CPU each method has a fresh process; the memory that it takes beyond that of the training images and of a
+network's bare step is shown. Every result is also appended to `benchmarks/history.jsonl` and compared with the last
+one of the same machine. With one thread on a CPU, seconds are those that the process worked: a busy machine hardly
+changes them.
 """
 
 import os
