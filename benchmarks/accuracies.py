@@ -43,7 +43,7 @@ def draw(found: dict[str, Columns], methods: list[str], path: Path) -> None:
         axis.set(title=title, xlabel="unbiased test accuracy (%)")
         axis.set_yticks(range(len(methods)), methods)
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7)
+        axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     panels[0].invert_yaxis()
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
