@@ -21,7 +21,7 @@ for noise in $NOISES; do
       for seed in $SEEDS; do
         for alg in $METHODS; do
           cell=(--dataset colored_mnist --model MLP --opt SGD --epochs 15 --lr_decay_opt 10 --nratio "$nratio"
-            --bratio "$bratio" --seed "$seed" --alg "$alg" "${place[@]}")
+            --bratio "$bratio" --seed "$seed" --alg "$alg" --keep_predictions "${place[@]}")
           run "${cell[@]}"
           [[ $alg != deneb_gce ]] || run "${cell[@]}" --tau auto --run_name tau=auto
         done

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 OURS = (
     "config.json", "metrics.jsonl", "train.log", "selection.npz", "checkpoint.pt", "model.pt", "model.json",
-    "samples.csv", "suspects.npz", "result.json",
+    "samples.csv", "suspects.npz", "predictions.npz", "result.json",
 )  # fmt: skip
 
 

@@ -271,6 +271,9 @@ def _add_run(group: Any) -> None:
     group.add_argument("--result_dir", type=any_path, help="also keep the authors' result.csv below this folder")
     group.add_argument("--overwrite", action="store_true", help="replace a run with the same folder")
     group.add_argument("--no_figures", action="store_true", help="save no figures")
+    group.add_argument(
+        "--keep_predictions", action="store_true", help="keep the last epoch's validation and test logits (float16)"
+    )
     group.add_argument("--tensorboard", action="store_true", help="log for TensorBoard (needs the package tensorboard)")
     group.add_argument(
         "--profile", action="store_true", help="trace the start of each stage's last epoch, and print where time goes"
@@ -376,6 +379,7 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
         figures=not arguments.no_figures,
         tensorboard=arguments.tensorboard,
         profile=arguments.profile,
+        keep_predictions=arguments.keep_predictions,
         sync_bn=arguments.sync_bn,
     )
 

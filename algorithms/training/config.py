@@ -78,6 +78,7 @@ class RunConfig:
     figures: bool = True
     tensorboard: bool = False
     profile: bool = False
+    keep_predictions: bool = False
     sync_bn: bool = False
     trial: str | None = None
     """The identity of the data, for a trial of a search: its folder is apart from the runs, named by all that it is."""

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from algorithms.training import outputs
+from algorithms.training import outputs, predictions
 from algorithms.training.config import RunConfig
 from algorithms.training.findings import tell
 from algorithms.training.outputs import Journal, Watch
 from algorithms.training.pairs import passed_on
+from algorithms.training.predictions import Predictions
 from algorithms.training.saved_model import save_description
 from algorithms.training.stages import TrainingSet, cross_validated, referee_logits, select, train_final
 from algorithms.training.trainer import Evaluator
@@ -75,6 +76,8 @@ def _train(config: RunConfig, folder: RunFolder, there: Config | None, watch: Wa
             del whole
         among = replace(evaluate, groups=groups[current.members], referee=referee)
         method, history = train_final(config, folder, current, among, journal)
+    if config.keep_predictions:
+        Predictions(dataset.identity, *among.logits(method), referee).save(folder / predictions.FILE)
     save_tensors(folder / "model.pt", method.state_dict(), config.whose(dataset.identity))
     result = outputs.result(config, summary, journal, history)
     if not config.trial:

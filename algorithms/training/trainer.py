@@ -53,10 +53,22 @@ class Evaluator:
     every: int = 1
 
     def __call__(self, method: Method) -> Record:
+        return self.record(*self.logits(method))
+
+    def logits(self, method: Method) -> tuple[Tensor, Tensor]:
+        """The logits of the validation and the test images, [N, C]."""
         method.eval()
         valid = over_split(method.predict, self.valid, self.device)
         test = over_split(method.predict, self.test, self.device)
         method.train()
+        return valid, test
+
+    def record(self, valid: Tensor, test: Tensor) -> Record:
+        """Accuracies and criteria of such logits.
+
+        Raises:
+            TrainingFailed: they are not finite.
+        """
         for name, logits in (("validation", valid), ("test", test)):
             if not logits.isfinite().all():
                 raise TrainingFailed(f"the logits of {name} images are not finite")

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -34,6 +35,36 @@ def test_the_same_as_in_the_run(tmp_path):
     one, other = read_samples(folder), read_samples(out)
     assert (one["predicted_label"] == other["predicted_label"]).all()
     assert evaluate.main([*COMMON, "--weights", str(folder / "model.pt"), "--out", str(out)]) == 2
+
+
+def test_kept_predictions_give_the_run_s_accuracies_and_criteria_again(tmp_path, capsys):
+    flags = ["--alg", "vanilla", "--epochs", "2", "--no_figures", "--keep_predictions"]
+    assert train_mix.main([*flags, *COMMON, "--log_dir", str(tmp_path / "log")]) == 0
+    folder, out = tmp_path / "log" / "colored_digits" / "vanilla" / "0.1_0.05" / "0", tmp_path / "out"
+    kept = folder / "predictions.npz"
+    with np.load(kept, allow_pickle=False) as file:
+        shapes = {name: (file[name].shape, str(file[name].dtype)) for name in ("valid", "test", "referee")}
+        assert (file["test"].max(1) == 0).all()
+    images = {"valid": 60, "test": len(np.load(kept)["test"]), "referee": 60}
+    assert shapes == {name: ((count, 10), "float16") for name, count in images.items()}
+    capsys.readouterr()
+    assert evaluate.main([*COMMON, "--predictions", str(kept), "--out", str(out)]) == 0
+    assert "\ndebiased_valid_accuracy " in capsys.readouterr().out
+    there, here = (json.loads((place / "result.json").read_text())["end"] for place in (folder, out))
+    assert here == pytest.approx({key: value for key, value in there.items() if key != "epoch"}, abs=2e-3)
+    assert [here[key] for key in ("valid_accuracy", "test_accuracy")] == [
+        there[key] for key in ("valid_accuracy", "test_accuracy")
+    ]
+    assert evaluate.main([*COMMON, "--predictions", str(kept), "--seed", "1"]) == 1
+    assert "is about other data" in capsys.readouterr().err
+    assert evaluate.main([*COMMON, "--predictions", str(kept), "--weights", str(kept)]) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x80\x04."])
+def test_predictions_that_are_none_are_named(tmp_path, capsys, content):
+    (tmp_path / "predictions.npz").write_bytes(content)
+    assert evaluate.main([*COMMON, "--predictions", str(tmp_path / "predictions.npz")]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: cannot read {tmp_path / 'predictions.npz'}: ")
 
 
 def test_a_file_without_the_last_layer_or_with_other_classes_is_refused(tmp_path, capsys):
