@@ -25,8 +25,8 @@ LEVEL = 0.05
 class Ranking:
     """Methods on the cells that all of them have: data with their ratios, and a network.
 
-    values: means over the seeds that all methods have in a cell, in percent, float64 [cells, methods]. left_out: a line
-    for every other cell.
+    values: means over the seeds that all methods have in a cell, in percent, float64 [cells, methods]. left_out: lines
+    on the other cells.
     """
 
     methods: list[str]
@@ -77,15 +77,17 @@ def ranking(runs: Iterable[Run], asked: Namespace) -> Ranking:
                 for row in rows
             }
     methods = list(dict.fromkeys(label for cell in cells.values() for label in cell))
-    values, left_out = [], []
+    values: list[list[float]] = []
+    lacks: dict[str, list[str]] = {}
     for name, cell in cells.items():
         seeds = set.intersection(*(set(cell.get(label, ())) for label in methods))
         if seeds:
             values.append([float(np.mean([cell[label][seed] for seed in sorted(seeds)])) for label in methods])
         else:
             lacking = [label for label in methods if not cell.get(label)]
-            left_out.append(f"left out: {name}, no run of {', '.join(lacking)}" if lacking else
-                            f"left out: {name}, no seed that all methods have")  # fmt: skip
+            reason = f"no run of {', '.join(lacking)}" if lacking else "no seed that all methods have"
+            lacks.setdefault(reason, []).append(name)
+    left_out = [f"left out, {reason}: {'; '.join(names)}" for reason, names in lacks.items()]
     if len(methods) < 2 or not values:
         more = f": {left_out[0]}" if left_out else ""
         raise UsageError(f"--show ranks needs two methods or more, and data that all have run on{more}. Use --methods.")

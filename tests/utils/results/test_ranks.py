@@ -18,7 +18,7 @@ def ranked(folder, *flags):
 def test_a_cell_counts_that_all_methods_have_by_the_seeds_that_all_have(grid_log):
     found = ranked(grid_log)
     assert found.methods == ["vanilla", "gce", "jtt_vanilla"]
-    assert found.left_out == ["left out: toy, nratio 0.4, bratio 0.05, MLP, no run of gce"]
+    assert found.left_out == ["left out, no run of gce: toy, nratio 0.4, bratio 0.05, MLP"]
     assert found.values == pytest.approx(np.array([[68, 72.5, 86], [90.5, 90.5, 90.5], [27.5, 68, 65.5]]))
     assert found.mean_ranks.tolist() == [(3 + 2 + 3) / 3, (2 + 2 + 1) / 3, (1 + 2 + 2) / 3]
 
@@ -32,7 +32,7 @@ def test_networks_are_cells_of_their_own(grid_log):
 def test_methods_can_be_chosen_and_must_meet(grid_log):
     assert len(ranked(grid_log, "--methods", "vanilla,jtt_vanilla").values) == 4
     with pytest.raises(
-        UsageError, match=r"^--show ranks needs .*: left out: toy, nratio 0.0, bratio 0.005, MLP, no run"
+        UsageError, match=r"^--show ranks needs .*: left out, no run of lff: toy, nratio 0.0, bratio 0.005, MLP"
     ):
         ranked(grid_log, "--methods", "vanilla,lff")
     with pytest.raises(UsageError, match=r"^--show ranks needs two methods or more"):
@@ -60,5 +60,5 @@ def test_the_table_is_sorted_and_says_what_was_left_out(grid_log, capsys):
         "| gce | 1.67 | 2 | 77.0 |",
         "| vanilla | 2.67 | 1 | 62.0 |",
     ]
-    assert lines[-1] == "left out: toy, nratio 0.4, bratio 0.05, MLP, no run of gce"
+    assert lines[-1] == "left out, no run of gce: toy, nratio 0.4, bratio 0.05, MLP"
     assert figure.read_bytes().startswith(b"\x89PNG")
