@@ -11,10 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from data.store import read
+
 
 def mix(x: Tensor, permutation: Tensor, lam: float) -> Tensor:
-    """lam * x + (1 - lam) * x[permutation], along the first dimension."""
-    return x if lam == 1 else torch.lerp(x[permutation], x, lam)
+    """lam * x + (1 - lam) * x[permutation], along the first dimension; images lie channels last."""
+    if lam == 1:
+        return x
+    others = read(x, permutation) if x.dim() == 4 else x[permutation]
+    return others.lerp_(x, lam)
 
 
 def mixup(
