@@ -34,6 +34,7 @@ from torch import Tensor
 
 from algorithms.base import Batch, Method, hparam, method, weighted_mean
 from algorithms.parts.losses import gradient_scaled_gce
+from algorithms.parts.mixing import mix
 from algorithms.task import Task
 
 FLOOR = 1e-4
@@ -73,7 +74,7 @@ class Lc(Method):
         if self.hparams.group_mixup:
             share = mixing_share(self.updates, self.hparams.ramp)
             partners = group_partners(batch.labels, biased.argmax(1))
-            images, correction = (torch.lerp(x[partners], x, share) for x in (images, correction))
+            images, correction = (mix(x, partners, share) for x in (images, correction))
         self.updates.add_(1)
         logits = self.network(images)
         corrected = F.cross_entropy(logits + correction, batch.labels, reduction="none")

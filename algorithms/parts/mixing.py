@@ -14,10 +14,8 @@ from torch import Tensor, nn
 from data.store import read
 
 
-def mix(x: Tensor, permutation: Tensor, lam: float) -> Tensor:
+def mix(x: Tensor, permutation: Tensor, lam: float | Tensor) -> Tensor:
     """lam * x + (1 - lam) * x[permutation], along the first dimension; images lie channels last."""
-    if lam == 1:
-        return x
     others = read(x, permutation) if x.dim() == 4 else x[permutation]
     return others.lerp_(x, lam)
 
