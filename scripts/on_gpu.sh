@@ -31,8 +31,11 @@ mission+=(--data_dir "$DATA_DIR" --log_dir "$out/log" --no_figures)
 [[ $GPU == cpu ]] && mission+=(--epochs 1) && export CUDA_TESTS_ON=cpu
 cp benchmarks/history.jsonl "$out/history_before.jsonl"
 
+workers=() # eight tests at once, where pytest-xdist is installed
+"$PYTHON" -c "import xdist" 2>/dev/null && workers=(-n 8 -p no:benchmark)
+
 section environment "$PYTHON" -m torch.utils.collect_env
-section tests "$PYTHON" -m pytest -m cuda -p no:cacheprovider tests/algorithms/test_cuda.py
+section tests "$PYTHON" -m pytest -m cuda -p no:cacheprovider "${workers[@]}" tests/algorithms/test_cuda.py
 section mission "$PYTHON" "${mission[@]}"
 for jobs in 1 4 8 16; do # runs of five epochs side by side: 60 * jobs / seconds is their number per minute
   section "jobs_$jobs" env JOBS=$jobs SEEDS="$(seq -s " " "$jobs")" METHODS=vanilla LOG_DIR="$out/log/jobs_$jobs" \
