@@ -4,8 +4,8 @@ Silpa Vadakkeeveetil Sreelatha, Adarsh Kappiyath, Abhra Chaudhuri, Anjan Dutta. 
 Modulation." NeurIPS 2024, arXiv:2403.19863. The twin of a residual network is the paper's, three 5x5 convolutions with
 batch norm and pooling. CONV and MLP are themselves but three layers deep; their twin is a single one. That is a
 difference of two layers, as between the paper's MLPs; with one layer less MLP and its twin share the cue, and a
-convolutional twin takes it from CONV (docs/methods.md). That was seen on test images of seed 0, without noise: the depth
-of these two twins was chosen with their help.
+convolutional twin takes it from CONV (docs/methods.md). That was seen on test images of seed 0, without noise: the
+depth of these two twins was chosen with their help.
 """
 
 from torch import Tensor, nn
