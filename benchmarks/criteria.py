@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from algorithms.training.criteria import CRITERIA, DEFAULT, best_epoch
-from utils.files import read_json, replacing, write_text
+from benchmarks.rows import read_rows, write_rows
+from utils.files import read_json, replacing
 
 Row = dict[str, Any]
 FIGURE = "selection.png"
@@ -134,9 +135,9 @@ def main(argv: list[str]) -> int:
     place = Path(argv[0])
     if place.is_dir():
         rows = rows_of_runs(place)
-        write_text(place / "selection.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        write_rows(place / "selection.jsonl", rows)
     else:
-        rows = [json.loads(line) for line in place.read_text(encoding="utf-8").splitlines()]
+        rows = read_rows(place)
     print(report(rows))
     draw(rows, (place if place.is_dir() else place.parent) / FIGURE)
     return 0

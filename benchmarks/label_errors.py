@@ -15,7 +15,6 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in train_mix.py; read when torch starts
 
 import argparse
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -34,21 +33,19 @@ from algorithms.task import Task, over_split
 from algorithms.training.config import RunConfig, StageConfig
 from algorithms.training.run import run
 from algorithms.training.trainer import train_epoch
+from benchmarks.rows import Row, add_flags, read_rows, with_row, write_rows
 from data.load import load_dataset
 from data.split import Dataset, Split
 from utils.audit.samples import read_samples
 from utils.cli import Parser, number, run_script, show_log
 from utils.cpu import keep_freed_memory, use_threads
 from utils.errors import RunError
-from utils.files import write_text
 from utils.metrics import GROUPS, auroc
 from utils.results.tables import mean_and_deviation
 
 PROGRAM = "-m benchmarks.label_errors"
 AMONG = {"all": (0, 1, 2, 3), "conflicting": (1, 3), "aligned": (0, 2)}
 """Positions in `GROUPS` of the images among which wrong labels are to be found."""
-
-Row = dict[str, Any]
 
 
 def label_quality() -> Callable[..., np.ndarray]:
@@ -240,8 +237,7 @@ def main(argv: list[str]) -> int:
 def compare(argv: list[str]) -> None:
     """Adds the rows of this command's seeds to `--rows`, in place of those with the same settings, and prints all."""
     arguments = parse_arguments(argv, f"python {PROGRAM}", _add_flags)
-    lines = arguments.rows.read_text(encoding="utf-8").splitlines() if arguments.rows.is_file() else []
-    rows = list(map(json.loads, lines))
+    rows = read_rows(arguments.rows)
     if not arguments.only_table:
         use_threads(arguments.threads)
         keep_freed_memory()
@@ -253,22 +249,15 @@ def compare(argv: list[str]) -> None:
             found, wrong, groups = suspicions(arguments, seed)
             for who, suspicion in found.items():
                 new = {**about, "seed": seed, "who": who, "folds": arguments.folds, **judged(suspicion, wrong, groups)}
-                same = ("seed", "who", *about)
-                rows = [*(row for row in rows if any(row.get(key) != new[key] for key in same)), new]
-            write_text(arguments.rows, "".join(json.dumps(row) + "\n" for row in rows))
+                rows = with_row(rows, new, ("seed", "who", *about))
+            write_rows(arguments.rows, rows)
     print(table(rows, TITLES), "\nConflicting images", table(rows, CONFLICTING), sep="\n")
 
 
 def _add_flags(parser: Parser) -> None:
     group = parser.add_argument_group("comparison")
-    group.add_argument("--seeds", type=seeds, default=[0], help="seeds to compare with, such as 0,1,2 (default: 0)")
+    add_flags(group, Path("log/label_errors.jsonl"))
     group.add_argument("--folds", type=number(int, low=2), default=5, help="of cleanlab's cross-validation")
-    group.add_argument("--rows", type=Path, default=Path("log/label_errors.jsonl"), help="where outcomes are kept")
-    group.add_argument("--only_table", action="store_true", help="train nothing, print the table of --rows")
-
-
-def seeds(text: str) -> list[int]:
-    return [number(int, low=0)(part) for part in text.split(",")]
 
 
 if __name__ == "__main__":

@@ -11,12 +11,10 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in train_mix.py; read when torch starts
 
-import json
 import sys
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,21 +26,19 @@ from algorithms.parts.cue import fit_cue_model
 from algorithms.parts.losses import prediction_entropy
 from algorithms.task import over_split
 from algorithms.training.config import RunConfig
-from benchmarks.label_errors import seeds, trained
+from benchmarks.label_errors import trained
+from benchmarks.rows import Row, add_flags, read_rows, with_row, write_rows
 from data.batches import as_probabilities
 from data.load import load_dataset
 from utils.cli import Parser, run_script, show_log
 from utils.cpu import keep_freed_memory, use_threads
 from utils.errors import UsageError
-from utils.files import write_text
 from utils.metrics import GROUPS, group_accuracies, selection_quality
 from utils.results.tables import mean_and_deviation
 
 PROGRAM = "-m benchmarks.oracle_draws"
 CLEAN_CONFLICTING = GROUPS.index("conflicting-clean")
 ACCURACIES = {"unbiased": "accuracy", "aligned": "aligned", "conflicting": "conflicting"}
-
-Row = dict[str, Any]
 
 
 def draws(logits: Tensor, labels: Tensor, groups: Tensor, tau: float) -> dict[str, Tensor]:
@@ -133,8 +129,7 @@ def main(argv: list[str]) -> int:
 def compare(argv: list[str]) -> None:
     """Adds the rows of this command's seeds to `--rows`, in place of those with the same settings, and prints all."""
     arguments = parse_arguments(argv, f"python {PROGRAM}", _add_flags)
-    lines = arguments.rows.read_text(encoding="utf-8").splitlines() if arguments.rows.is_file() else []
-    rows = list(map(json.loads, lines))
+    rows = read_rows(arguments.rows)
     if not arguments.only_table:
         use_threads(arguments.threads)
         keep_freed_memory()
@@ -144,16 +139,13 @@ def compare(argv: list[str]) -> None:
         for seed in arguments.seeds:
             for new in rows_of(config, seed):
                 same = ("dataset", "bratio", "nratio", "model", "epochs", "second", "seed", "draws")
-                rows = [*(row for row in rows if any(row[key] != new[key] for key in same)), new]
-            write_text(arguments.rows, "".join(json.dumps(row) + "\n" for row in rows))
+                rows = with_row(rows, new, same)
+            write_rows(arguments.rows, rows)
     print(table(rows))
 
 
 def _add_flags(parser: Parser) -> None:
-    group = parser.add_argument_group("comparison")
-    group.add_argument("--seeds", type=seeds, default=[0], help="seeds to compare with, such as 0,1,2 (default: 0)")
-    group.add_argument("--rows", type=Path, default=Path("log/oracle_draws.jsonl"), help="where outcomes are kept")
-    group.add_argument("--only_table", action="store_true", help="train nothing, print the table of --rows")
+    add_flags(parser.add_argument_group("comparison"), Path("log/oracle_draws.jsonl"))
 
 
 if __name__ == "__main__":
