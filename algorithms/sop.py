@@ -25,30 +25,16 @@ Deviations from the authors' code: none in the mathematics.
 - Rates are those for CIFAR-10, which is the nearest to this suite's sets; the network's are the run's.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
 import torch.nn.functional as F
 from torch import Tensor
 
-from algorithms.base import Batch, Method, hparam, method, weighted_mean
-from algorithms.parts.noise_terms import NoiseTerms
-from algorithms.task import Task
+from algorithms.base import Batch, method, weighted_mean
+from algorithms.parts.noise_terms import OverParametrised
 
 
 @method("sop")
-class Sop(Method):
+class Sop(OverParametrised):
     """Sparse over-parametrisation of label noise (Liu et al., ICML 2022)"""
-
-    @dataclass(frozen=True)
-    class Hparams:
-        u_lr: float = hparam(10.0, search=[1, 10, 100], low=0, help="learning rate of u")
-        v_lr: float = hparam(10.0, search=[1, 10, 100], low=0, help="learning rate of v")
-
-    def __init__(self, task: Task, hparams: Any) -> None:
-        super().__init__(task, hparams)
-        size, generator = len(task.train), task.generator("noise terms")
-        self.terms = NoiseTerms(size, task.num_classes, generator, hparams.u_lr, hparams.v_lr)
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         logits = self.network(batch.images)

@@ -24,8 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from algorithms.base import Batch, Method, hparam, method, weighted_mean
-from algorithms.parts.noise_terms import NoiseTerms
+from algorithms.base import Batch, hparam, method, weighted_mean
+from algorithms.parts.noise_terms import OverParametrised
 from algorithms.task import Task
 
 SCALE = 0.7, 1.0
@@ -40,20 +40,16 @@ class TwoViews(Batch):
 
 
 @method("sop+")
-class SopPlus(Method):
+class SopPlus(OverParametrised):
     """SOP with a consistent second view and balanced classes (Liu et al., ICML 2022)"""
 
     @dataclass(frozen=True)
-    class Hparams:
-        u_lr: float = hparam(10.0, search=[1, 10, 100], low=0, help="learning rate of u")
-        v_lr: float = hparam(10.0, search=[1, 10, 100], low=0, help="learning rate of v")
+    class Hparams(OverParametrised.Hparams):
         consistency: float = hparam(0.9, search=[0.3, 0.9], low=0, help="factor of the two views' divergence")
         balance: float = hparam(0.1, search=[0, 0.1], low=0, help="factor of the classes' balance")
 
     def __init__(self, task: Task, hparams: Any) -> None:
         super().__init__(task, hparams)
-        size, generator = len(task.train), task.generator("noise terms")
-        self.terms = NoiseTerms(size, task.num_classes, generator, hparams.u_lr, hparams.v_lr)
         stronger = replace(task.train.transform, scale=SCALE, degrees=DEGREES)
         self.beside = replace(task, train=replace(task.train, transform=stronger))
 

@@ -4,8 +4,14 @@ Sheng Liu, Zhihui Zhu, Qing Qu, Chong You. "Robust Training under Label Noise by
 arXiv:2202.14026.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from algorithms.base import Method, hparam
+from algorithms.task import Task
 
 START = 1e-8
 """The standard deviation of all terms at first."""
@@ -48,6 +54,20 @@ class NoiseTerms(nn.Module):
         times = torch.zeros_like(self.u).index_add_(0, index, torch.ones_like(u))[index]
         self.u.index_add_(0, index, along_u / times, alpha=-self.u_lr)
         self.v.index_add_(0, index, along_v / times.unsqueeze(1), alpha=-self.v_lr)
+
+
+class OverParametrised(Method):
+    """Base of methods with such terms: a method defines how its network learns beside them."""
+
+    @dataclass(frozen=True)
+    class Hparams:
+        u_lr: float = hparam(10.0, search=[1, 10, 100], low=0, help="learning rate of u")
+        v_lr: float = hparam(10.0, search=[1, 10, 100], low=0, help="learning rate of v")
+
+    def __init__(self, task: Task, hparams: Any) -> None:
+        super().__init__(task, hparams)
+        size, generator = len(task.train), task.generator("noise terms")
+        self.terms = NoiseTerms(size, task.num_classes, generator, hparams.u_lr, hparams.v_lr)
 
 
 def split_terms(labels: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
