@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from algorithms.command import presets
+from data import colored_digits
+from models.registry import build_network
 from utils.cli import Console
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -34,6 +36,25 @@ def no_console_is_left():
     for handler in logging.root.handlers[:]:
         if isinstance(handler, Console):
             logging.root.removeHandler(handler)
+
+
+@pytest.fixture
+def fewer_digits(monkeypatch):
+    """Sets how many of the embedded digits there are for training, validation and testing."""
+
+    def keep(train: int, valid: int, test: int) -> None:
+        for name, count in (("TRAIN_IMAGES", train), ("VALID_IMAGES", valid), ("TEST_DIGITS", test)):
+            monkeypatch.setattr(colored_digits, name, count)
+
+    return keep
+
+
+@pytest.fixture
+def conv_weights(tmp_path):
+    """A file of CONV's weights for the embedded digits."""
+    torch.manual_seed(0)
+    torch.save(build_network("CONV", (3, 28, 28), 10).state_dict(), tmp_path / "conv.pt")
+    return tmp_path / "conv.pt"
 
 
 @dataclass(frozen=True)

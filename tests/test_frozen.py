@@ -11,32 +11,22 @@ import train_mix
 from algorithms.base import methods
 from algorithms.training import stages
 from algorithms.training.pairs import stages_of
-from data import colored_digits, features
-from models.registry import build_network
+from data import features
 from utils.audit.samples import read_samples
 
 
 @pytest.fixture(autouse=True)
-def _small_data(monkeypatch):
-    monkeypatch.setattr(colored_digits, "TRAIN_IMAGES", 200)
-    monkeypatch.setattr(colored_digits, "VALID_IMAGES", 60)
-    monkeypatch.setattr(colored_digits, "TEST_DIGITS", 20)
+def _small_data(fewer_digits):
+    fewer_digits(200, 60, 20)
 
 
 @pytest.fixture
-def weights(tmp_path):
-    torch.manual_seed(0)
-    torch.save(build_network("CONV", (3, 28, 28), 10).state_dict(), tmp_path / "conv.pt")
-    return tmp_path / "conv.pt"
-
-
-@pytest.fixture
-def train(tmp_path, capfd, weights):
+def train(tmp_path, capfd, conv_weights):
     """Runs the command with features of CONV for two epochs; returns (exit code, output, errors)."""
 
     def command(*arguments, frozen=True):
         flags = ["--log_dir", str(tmp_path / "log"), "--threads", "1", "--epochs", "2", "--gpu", "cpu"]
-        flags += ["--frozen", "--model", "CONV", "--weights", str(weights)] if frozen else []
+        flags += ["--frozen", "--model", "CONV", "--weights", str(conv_weights)] if frozen else []
         code = train_mix.main([*flags, *map(str, arguments)])
         return code, *capfd.readouterr()
 

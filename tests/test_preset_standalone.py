@@ -23,10 +23,8 @@ TINY = ("--alg", "gce", "--model", "MLP", "--epochs", "1", "--threads", "1", "--
 
 
 @pytest.fixture(autouse=True)
-def _small_data(monkeypatch):
-    monkeypatch.setattr(colored_digits, "TRAIN_IMAGES", 300)
-    monkeypatch.setattr(colored_digits, "VALID_IMAGES", 60)
-    monkeypatch.setattr(colored_digits, "TEST_DIGITS", 20)
+def _small_data(fewer_digits):
+    fewer_digits(300, 60, 20)
 
 
 @pytest.fixture

@@ -28,10 +28,8 @@ ACCURACIES = {"valid_accuracy", "test_accuracy", "test_aligned", "test_conflicti
 
 
 @pytest.fixture(autouse=True)
-def _small_data(monkeypatch):
-    monkeypatch.setattr(colored_digits, "TRAIN_IMAGES", 300)
-    monkeypatch.setattr(colored_digits, "VALID_IMAGES", 60)
-    monkeypatch.setattr(colored_digits, "TEST_DIGITS", 20)
+def _small_data(fewer_digits):
+    fewer_digits(300, 60, 20)
 
 
 @pytest.fixture

@@ -2,12 +2,9 @@
 
 import numpy as np
 import pytest
-import torch
 
 from algorithms.base import methods
 from benchmarks import dfr_oracle
-from data import colored_digits
-from models.registry import build_network
 from utils.seeds import numpy_generator
 
 
@@ -47,13 +44,10 @@ def test_groups_are_worth_something_where_the_cue_is_easier_than_the_class():
 
 
 @pytest.fixture
-def command(monkeypatch, tmp_path):
-    monkeypatch.setattr(colored_digits, "TRAIN_IMAGES", 100)
-    monkeypatch.setattr(colored_digits, "VALID_IMAGES", 200)
-    monkeypatch.setattr(colored_digits, "TEST_DIGITS", 60)
+def command(monkeypatch, fewer_digits, conv_weights, tmp_path):
+    fewer_digits(100, 200, 60)
     monkeypatch.setattr(dfr_oracle, "REFITS", 2)
-    torch.save(build_network("CONV", (3, 28, 28), 10).state_dict(), tmp_path / "conv.pt")
-    flags = ["--model", "CONV", "--weights", str(tmp_path / "conv.pt"), "--log_dir", str(tmp_path), "--gpu", "cpu"]
+    flags = ["--model", "CONV", "--weights", str(conv_weights), "--log_dir", str(tmp_path), "--gpu", "cpu"]
     return lambda *more: dfr_oracle.main([*flags, *more])
 
 

@@ -14,10 +14,8 @@ from data.load import load_dataset
 
 
 @pytest.fixture
-def _few_images(monkeypatch):
-    monkeypatch.setattr(colored_digits, "TRAIN_IMAGES", 200)
-    monkeypatch.setattr(colored_digits, "VALID_IMAGES", 40)
-    monkeypatch.setattr(colored_digits, "TEST_DIGITS", 10)
+def _few_images(fewer_digits):
+    fewer_digits(200, 40, 10)
 
 
 def test_judged_by_hand():

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from benchmarks import oracle_draws
-from data import colored_digits
 from utils.metrics import GROUPS
 
 
@@ -35,9 +34,8 @@ def test_what_oracles_know(close):
     close(right_ours, float64(0.15, 0, 0.35, 0.35, 0.15))
 
 
-def test_the_command_keeps_rows_and_prints_their_table(tmp_path, monkeypatch, capfd):
-    for name, count in (("TRAIN_IMAGES", 200), ("VALID_IMAGES", 40), ("TEST_DIGITS", 10)):
-        monkeypatch.setattr(colored_digits, name, count)
+def test_the_command_keeps_rows_and_prints_their_table(tmp_path, fewer_digits, capfd):
+    fewer_digits(200, 40, 10)
     rows = tmp_path / "rows.jsonl"
     flags = ["--epochs", "1", "--model", "MLP", "--seeds", "0,1", "--rows", str(rows), "--threads", "1"]
     assert oracle_draws.main(flags) == 0

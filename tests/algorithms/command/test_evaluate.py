@@ -8,16 +8,13 @@ import torch
 
 import train_mix
 from algorithms.command import evaluate
-from data import colored_digits
 from models.registry import build_network
 from utils.audit.samples import read_samples
 
 
 @pytest.fixture(autouse=True)
-def _small_data(monkeypatch):
-    monkeypatch.setattr(colored_digits, "TRAIN_IMAGES", 200)
-    monkeypatch.setattr(colored_digits, "VALID_IMAGES", 60)
-    monkeypatch.setattr(colored_digits, "TEST_DIGITS", 20)
+def _small_data(fewer_digits):
+    fewer_digits(200, 60, 20)
 
 
 COMMON = ["--gpu", "cpu", "--threads", "1"]

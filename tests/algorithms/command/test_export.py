@@ -3,21 +3,17 @@
 import json
 
 import pytest
-import torch
 
 import train_mix
 from algorithms.command import evaluate, export
-from data import colored_digits
 from models.registry import build_network
 
 COMMON = ["--gpu", "cpu", "--threads", "1"]
 
 
 @pytest.fixture(autouse=True)
-def _small_data(monkeypatch):
-    monkeypatch.setattr(colored_digits, "TRAIN_IMAGES", 200)
-    monkeypatch.setattr(colored_digits, "VALID_IMAGES", 60)
-    monkeypatch.setattr(colored_digits, "TEST_DIGITS", 20)
+def _small_data(fewer_digits):
+    fewer_digits(200, 60, 20)
 
 
 @pytest.fixture
@@ -30,13 +26,6 @@ def run(tmp_path):
     return trained
 
 
-@pytest.fixture
-def conv(tmp_path):
-    torch.manual_seed(0)
-    torch.save(build_network("CONV", (3, 28, 28), 10).state_dict(), tmp_path / "conv.pt")
-    return tmp_path / "conv.pt"
-
-
 def evaluated(weights, tmp_path):
     assert evaluate.main([*COMMON, "--weights", str(weights), "--out", str(tmp_path / "out")]) == 0
     return json.loads((tmp_path / "out" / "result.json").read_text())["end"]
@@ -44,10 +33,10 @@ def evaluated(weights, tmp_path):
 
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
-def test_it_is_as_good_as_the_run_was(run, conv, tmp_path, frozen, suffix):
+def test_it_is_as_good_as_the_run_was(run, conv_weights, tmp_path, frozen, suffix):
     if suffix == ".safetensors":
         pytest.importorskip("safetensors", reason="safetensors is not installed")
-    folder = run("vanilla", *(["--frozen", "--model", "CONV", "--weights", conv] if frozen else []))
+    folder = run("vanilla", *(["--frozen", "--model", "CONV", "--weights", conv_weights] if frozen else []))
     out = tmp_path / f"network{suffix}"
     assert export.main([str(folder), "-o", str(out)]) == 0
     there = json.loads((folder / "result.json").read_text())["end"]
@@ -68,10 +57,10 @@ def test_it_lies_beside_the_model_and_says_its_classes(run, capsys):
     assert export.main([str(folder), "--overwrite"]) == 0
 
 
-def test_what_cannot_be_one_network_is_refused(run, conv, tmp_path, capsys):
+def test_what_cannot_be_one_network_is_refused(run, conv_weights, tmp_path, capsys):
     assert export.main([str(run("dividemix")), "-o", str(tmp_path / "out.pt")]) == 2
     assert "dividemix predicts by more than one network" in capsys.readouterr().err
-    folder = run("gce", "--frozen", "--model", "CONV", "--weights", conv, "--head", "mlp")
+    folder = run("gce", "--frozen", "--model", "CONV", "--weights", conv_weights, "--head", "mlp")
     assert export.main([str(folder), "-o", str(tmp_path / "out.pt")]) == 2
     assert "Only --head linear can be exported" in capsys.readouterr().err
     assert not (tmp_path / "out.pt").exists()
