@@ -16,10 +16,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads must not 
 import sys
 from dataclasses import asdict, replace
 
-from algorithms.command.arguments import parse_arguments, remark, resolve
+from algorithms.command.arguments import parse_arguments, remark
 from algorithms.command.baseline import baseline_arguments
 from algorithms.command.listing import listing
 from algorithms.command.presets import with_presets
+from algorithms.command.resolve import resolve
 from algorithms.training.config import RunConfig
 from algorithms.training.run import run
 from utils import distributed

@@ -21,7 +21,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from data.load import load_dataset
 from data.split import Split
 from utils.cli import Parser, number, run_script, show_log

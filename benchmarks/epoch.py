@@ -22,7 +22,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from algorithms.command.arguments import pick_device
+from algorithms.command.resolve import pick_device
 from algorithms.deneb import Deneb
 from algorithms.parts.mixture import clean_probability
 from algorithms.vanilla import Vanilla

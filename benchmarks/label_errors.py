@@ -28,7 +28,8 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 
 from algorithms.base import Method, methods
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.task import Task, over_split
 from algorithms.training.config import RunConfig, StageConfig
 from algorithms.training.run import run

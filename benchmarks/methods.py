@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algorithms.base import Method, methods
-from algorithms.command.arguments import pick_device
+from algorithms.command.resolve import pick_device
 from algorithms.task import Task
 from benchmarks.contestants import BATCH, bare, synthetic, tasks
 from benchmarks.measuring import (

@@ -19,7 +19,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.contradicted import shared_draws
 from algorithms.jtt import multiplicity
 from algorithms.parts.cue import fit_cue_model

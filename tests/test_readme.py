@@ -10,7 +10,8 @@ import pytest
 
 import train_mix
 from algorithms.base import methods
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.command.tuning import add_search_flags, space_of
 from algorithms.training.pairs import valid_pairs
 from data.registry import datasets

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.training.pairs import valid_pairs
 
 ROOT = Path(__file__).parent.parent

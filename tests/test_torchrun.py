@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import train_mix
-from algorithms.command.arguments import pick_device
+from algorithms.command.resolve import pick_device
 from utils import distributed
 from utils.audit.samples import read_samples
 from utils.errors import UsageError

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from algorithms.base import methods
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.task import Task, over_split
 from algorithms.training.criteria import CRITERIA
 from algorithms.training.findings import write_columns

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from algorithms.command.arguments import pick_device
+from algorithms.command.resolve import pick_device
 from algorithms.training.saved_model import read_model
 from data.layouts.image_paths import images_below
 from utils.cli import Parser, existing_file, number, run_script

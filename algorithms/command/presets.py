@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from algorithms.base import Method, methods
-from algorithms.command.arguments import SETTINGS, data_settings, hparam_flags, parse_value, resolve
+from algorithms.command.arguments import SETTINGS, hparam_flags, parse_value
+from algorithms.command.resolve import data_settings, resolve
 from algorithms.training.config import STAGES, RunConfig, StageConfig, method_folder
 from algorithms.training.pairs import stages_of
 from data.load import load_dataset

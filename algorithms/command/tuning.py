@@ -11,8 +11,9 @@ from typing import Any
 from tqdm import tqdm
 
 from algorithms.base import methods
-from algorithms.command.arguments import COUNT, SEED, SETTINGS, THREADS, hparam_flags, parse_value, resolve
+from algorithms.command.arguments import COUNT, SEED, SETTINGS, THREADS, hparam_flags, parse_value
 from algorithms.command.presets import found_for, with_presets
+from algorithms.command.resolve import resolve
 from algorithms.training import outputs
 from algorithms.training.config import STAGES, RunConfig, StageConfig, method_folder
 from algorithms.training.criteria import CRITERIA, Criterion

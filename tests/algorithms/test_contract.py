@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from algorithms.base import methods
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.training import run as pipeline
 from algorithms.training.pairs import passed_on, stages_of, valid_pairs
 from algorithms.training.selection import Selection

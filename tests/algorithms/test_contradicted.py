@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.contradicted import higher_component, shared_draws
 from algorithms.parts.cue import fit_cue_model
 from algorithms.parts.losses import prediction_entropy

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from algorithms.base import methods
-from algorithms.command.arguments import _set_up_gpu
+from algorithms.command.resolve import set_up_gpu
 from algorithms.task import Task
 from algorithms.training.trainer import Evaluator, fit
 from models.registry import build_network
@@ -62,11 +62,11 @@ def trained(tiny, task, tmp_path):
 @contextmanager
 def repeatable():
     """Only operations that give the same bits every time."""
-    _set_up_gpu(deterministic=True)
+    set_up_gpu(deterministic=True)
     try:
         yield
     finally:
-        _set_up_gpu(deterministic=False)
+        set_up_gpu(deterministic=False)
 
 
 def bits(method):

@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.deneb import TEMPERATURES, least_informative
 from algorithms.parts.cue import label_cue_information
 from algorithms.parts.losses import prediction_entropy

@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.denetdm import distillation
 from utils.errors import UsageError
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.parts.scores import SCORES, sampling_score
 from algorithms.training import stages
 from algorithms.training.run import run

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.jtt import multiplicity
 from data.batches import as_probabilities
 

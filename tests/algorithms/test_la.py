@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.la import cell_prior, draws_by_label, given_label_losses
 from algorithms.parts.cue import CueModel, fit_cue_model, symmetric_noise
 from algorithms.training.run import run

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from benchmarks import label_errors
 from data import colored_digits
 from data.load import load_dataset

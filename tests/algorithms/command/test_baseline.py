@@ -4,8 +4,9 @@ import shlex
 
 import pytest
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
 from algorithms.command.baseline import baseline_arguments
+from algorithms.command.resolve import resolve
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from algorithms.command import presets
-from algorithms.command.arguments import data_settings, parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
 from algorithms.command.presets import with_presets
+from algorithms.command.resolve import data_settings, resolve
 from data.load import load_dataset
 from utils.errors import RunError, UsageError
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from data.registry import datasets
 from utils.errors import UsageError
 

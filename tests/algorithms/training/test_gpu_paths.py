@@ -19,7 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from algorithms.base import methods
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.task import over_split
 from algorithms.training import run as pipeline
 from algorithms.training.run import run
@@ -187,7 +188,7 @@ def gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "none")
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 0)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
-    monkeypatch.setattr("algorithms.command.arguments._set_up_gpu", lambda deterministic: None)
+    monkeypatch.setattr("algorithms.command.resolve.set_up_gpu", lambda deterministic: None)
     return pretended
 
 
@@ -197,7 +198,7 @@ def trained(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "load_dataset", lambda settings: tiny)
 
     def train(device, *flags, watch=lambda records: None):
-        monkeypatch.setattr("algorithms.command.arguments.pick_device", lambda gpu: device)
+        monkeypatch.setattr("algorithms.command.resolve.pick_device", lambda gpu: device)
         fixed = ["--model", "MLP", "--epochs", "2", "--batch_size", "32", "--no_figures", "--cuda_graphs", "false"]
         fixed += ["--log_dir", str(tmp_path / device.type)]
         config = resolve(parse_arguments([*fixed, *flags], "test"))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.training.run import run
 from utils.audit.samples import read_samples
 from utils.results import plots

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 
 CASES = [
     ("vanilla", "fp16"), ("coteaching", "fp16"), ("sop", "fp16"), ("lc", "fp16"),
@@ -67,8 +68,8 @@ def config(tmp_path):
 
 @pytest.mark.parametrize(("native", "wanted"), [(True, "bf16"), (False, "fp16")])
 def test_auto_is_bf16_where_a_gpu_has_it_and_else_fp16(config, monkeypatch, native, wanted):
-    monkeypatch.setattr("algorithms.command.arguments.pick_device", lambda gpu: torch.device("cuda:0"))
-    monkeypatch.setattr("algorithms.command.arguments._set_up_gpu", lambda deterministic: None)
+    monkeypatch.setattr("algorithms.command.resolve.pick_device", lambda gpu: torch.device("cuda:0"))
+    monkeypatch.setattr("algorithms.command.resolve.set_up_gpu", lambda deterministic: None)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation)
     found = config("--alg", "deneb_gce", "--amp", "auto", "--second.amp", "off")
     assert [stage.settings.amp for stage in found.stages] == [wanted, "off"]
@@ -82,7 +83,7 @@ def test_auto_is_float32_on_a_cpu(config):
 
 
 def test_on_a_gpu_float32_is_float32(config, monkeypatch):
-    monkeypatch.setattr("algorithms.command.arguments.pick_device", lambda gpu: torch.device("cuda:0"))
+    monkeypatch.setattr("algorithms.command.resolve.pick_device", lambda gpu: torch.device("cuda:0"))
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     config("--alg", "vanilla")

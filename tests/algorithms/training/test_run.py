@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from algorithms.base import Method
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.training import stages
 from algorithms.training.run import run
 from utils.errors import DamagedFile, RunError

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from algorithms.command.arguments import parse_arguments, resolve
+from algorithms.command.arguments import parse_arguments
+from algorithms.command.resolve import resolve
 from algorithms.training import stages
 from algorithms.training.run import run
 from algorithms.training.stopping import LabelWave
