@@ -10,6 +10,7 @@ import json
 import statistics
 import sys
 from collections import defaultdict
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from algorithms.training.criteria import CRITERIA, DEFAULT, best_epoch
+from algorithms.training.criteria import CRITERIA, best_epoch
 from benchmarks.rows import read_rows, write_rows
 from utils.files import read_json, replacing
 
 Row = dict[str, Any]
+Outcome = dict[str, tuple[float, float]]
 FIGURE = "selection.png"
 FEWEST = 8
 """So many configurations make a group whose ranking is looked at."""
@@ -43,22 +45,35 @@ def rows_of_runs(folder: Path) -> list[Row]:
             final = [line for line in lines if line["stage"] == len(result["stages"]) and KEYS[0] in line]
             model = result["stages"][-1]["settings"]["model"]
             about = {**setting, "model": model, "alg": result["alg"], "seed": result["seed"], "hparams": hparams}
-            rows.append({**about, **result["end"], "epochs": [{key: line[key] for key in KEYS} for line in final]})
+            rows.append(
+                {
+                    **about,
+                    **result["end"],
+                    "epochs": [{key: line[key] for key in KEYS if key in line} for line in final],
+                }
+            )
     return rows
 
 
-def judged(rows: list[Row]) -> dict[str, tuple[float, float]]:
-    """For each criterion: Spearman's rho with test accuracy over `rows`, and the test accuracy lost by its choice.
+def judged(rows: list[Row]) -> Outcome:
+    """For each criterion that `rows` have: Spearman's rho with test accuracy, and the test accuracy lost by its choice.
 
     Where several configurations share the best value, the loss is the mean of theirs.
     """
     test = np.array([row["test_accuracy"] for row in rows])
     outcome = {}
-    for name, criterion in LEAK_FREE.items():
+    for name in shared(rows):
+        criterion = LEAK_FREE[name]
         value = np.array([row[criterion.key] for row in rows], dtype=float) * (1 if criterion.maximise else -1)
         rho = float(spearmanr(value, test).statistic) if np.ptp(value) else 0.0
         outcome[name] = rho, float(test.max() - test[value == value.max()].mean())
     return outcome
+
+
+def shared(keyed: Iterable[Container[str]]) -> list[str]:
+    """The criteria that all rows, epochs or outcomes have: some are older than a criterion."""
+    keyed = list(keyed)
+    return [name for name in LEAK_FREE if all(name in entry for entry in keyed)]
 
 
 def report(rows: list[Row]) -> str:
@@ -67,41 +82,51 @@ def report(rows: list[Row]) -> str:
     for row in rows:
         groups[row["dataset"], row["model"], row["bratio"], row["nratio"], row["alg"]][row["seed"]].append(row)
     lines = []
-    overall: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    overall: list[Outcome] = []
     for (dataset, model, bratio, nratio, alg), seeds in sorted(groups.items()):
         members = [rows for _, rows in sorted(seeds.items()) if len(rows) >= FEWEST]
         if not members:
             continue
         outcomes = [judged(rows) for rows in members]
+        overall += outcomes
         sizes = "/".join(str(len(rows)) for rows in members)
         best = " / ".join(f"{100 * max(row['test_accuracy'] for row in rows):.1f}" for rows in members)
         title = f"`{alg}` ({model}) on {dataset}, bratio {bratio}, nratio {nratio}"
         lines += [f"\n{title}; {sizes} configurations, best {best} %\n"]
         lines += ["| criterion | rho | points lost |", "|---|---|---|"]
-        for name in LEAK_FREE:
-            values = [outcome[name] for outcome in outcomes]
-            overall[name] += values
-            rho = " / ".join(f"{rho:.2f}" for rho, _ in values)
-            lines.append(f"| {name} | {rho} | {' / '.join(f'{100 * lost:.1f}' for _, lost in values)} |")
-    lines += [f"\nAll {len(overall[DEFAULT])} groups together\n"]
+        for name in shared(outcomes):
+            rho = " / ".join(f"{outcome[name][0]:.2f}" for outcome in outcomes)
+            lines.append(f"| {name} | {rho} | {' / '.join(f'{100 * outcome[name][1]:.1f}' for outcome in outcomes)} |")
+    lines += overall_table("All", overall)
+    complete = [outcome for outcome in overall if len(outcome) == len(LEAK_FREE)]
+    if 0 < len(complete) < len(overall):
+        lines += overall_table("With every criterion:", complete)
+    runs = [row["epochs"] for row in rows if row.get("epochs")]
+    judged_by_all = [epochs for epochs in runs if len(shared(epochs)) == len(LEAK_FREE)]
+    for some in (runs, judged_by_all) if len(judged_by_all) < len(runs) else (runs,):
+        lines += epochs_table(some) if some else []
+    return "\n".join(lines)
+
+
+def overall_table(which: str, outcomes: list[Outcome]) -> list[str]:
+    """A row for each criterion that all groups have."""
+    lines = [f"\n{which} {len(outcomes)} groups together\n"]
     lines += ["| criterion | mean rho | lowest rho | mean points lost | most lost |", "|---|---|---|---|---|"]
-    for name, values in overall.items():
-        rhos, losses = zip(*values, strict=True)
+    for name in shared(outcomes):
+        rhos, losses = zip(*(outcome[name] for outcome in outcomes), strict=True)
         lines.append(
             f"| {name} | {statistics.mean(rhos):.2f} | {min(rhos):.2f} | {100 * statistics.mean(losses):.1f} "
             f"| {100 * max(losses):.1f} |"
         )
-    return "\n".join([*lines, *epochs_table(rows)])
+    return lines
 
 
-def epochs_table(rows: list[Row]) -> list[str]:
+def epochs_table(runs: list[list[Row]]) -> list[str]:
     """Gain in test accuracy of choosing the best epoch by each criterion over taking the last one."""
-    runs = [row["epochs"] for row in rows if row.get("epochs")]
-    if not runs:
-        return []
     lines = [f"\nBest epoch of {len(runs)} runs, against their last one\n"]
     lines += ["| criterion | mean gain in points | largest loss |", "|---|---|---|"]
-    for name, criterion in [*LEAK_FREE.items(), ("test_accuracy (oracle)", CRITERIA["test_accuracy"])]:
+    compared = {name: LEAK_FREE[name] for name in shared(epochs[-1] for epochs in runs)}
+    for name, criterion in [*compared.items(), ("test_accuracy (oracle)", CRITERIA["test_accuracy"])]:
         gains = []
         for epochs in runs:
             chosen = best_epoch([epoch[criterion.key] for epoch in epochs], criterion.maximise)
@@ -119,7 +144,8 @@ def draw(rows: list[Row], path: Path) -> None:
         for group in sorted({(row["dataset"], row["alg"]) for row in rows}):
             mine = [row for row in rows if (row["dataset"], row["alg"]) == group]
             label = f"{group[1]}, {group[0].removeprefix('colored_')}"
-            axis.scatter([row[criterion.key] for row in mine], [row["test_accuracy"] for row in mine], s=6, label=label)
+            points = [(row[criterion.key], row["test_accuracy"]) for row in mine if criterion.key in row]
+            axis.scatter(*zip(*points, strict=True) if points else ([], []), s=6, label=label)
         axis.set(xlabel=name.replace("_", " "), ylabel="unbiased test accuracy")
         if not criterion.maximise:
             axis.invert_xaxis()

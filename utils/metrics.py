@@ -28,6 +28,14 @@ def fraction(correct: Tensor, members: Tensor) -> float | None:
     return int((correct & members).sum()) / total if total else None
 
 
+def accuracies_within(correct: Tensor, groups: Tensor) -> Tensor:
+    """Accuracy in each group that has a sample, float64; `correct` is bool [N], the groups' numbers int64 [N]."""
+    size = torch.bincount(groups)
+    hits = torch.bincount(groups[correct], minlength=len(size))
+    present = size > 0
+    return hits[present].double() / size[present]
+
+
 def group_accuracies(
     predicted: Tensor, true: Tensor, bias: Tensor, num_classes: int, cue: Tensor | None = None
 ) -> dict[str, float | None]:
@@ -41,14 +49,11 @@ def group_accuracies(
     correct, judged = predicted == true, true >= 0
     known = judged & (bias >= 0)
     pair = ((bias if cue is None else cue) * num_classes + true)[known]
-    size = torch.bincount(pair)
-    hits = torch.bincount(pair[correct[known]], minlength=len(size))
-    present = size > 0
     return {
         "accuracy": fraction(correct, judged),
         "aligned": fraction(correct, known & (bias == true)),
         "conflicting": fraction(correct, known & (bias != true)),
-        "worst_group": float((hits[present].double() / size[present]).min()) if present.any() else None,
+        "worst_group": float(accuracies_within(correct[known], pair).min()) if known.any() else None,
     }
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from algorithms.parts.losses import prediction_entropy
-from utils.metrics import fraction, is_oracle, larger_is_better, record_key
+from utils.metrics import accuracies_within, fraction, is_oracle, larger_is_better, record_key
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ CRITERIA = {
     for criterion in (
         Criterion("valid_accuracy", "accuracy on validation images and their given labels"),
         Criterion("valid_loss", "cross entropy on validation images"),
+        Criterion("worst_class_valid_accuracy", "the lowest accuracy of a class on validation images"),
         Criterion(
             "entropy_weighted_valid_accuracy",
             "validation accuracy, each image weighted by the entropy of the referee's prediction",
@@ -55,6 +56,11 @@ CRITERIA = {
         Criterion(
             "contradicted_valid_accuracy",
             "accuracy on validation images whose given label the referee contradicts",
+            refereed=True,
+        ),
+        Criterion(
+            "cell_valid_accuracy",
+            "mean over the cells of referee's prediction and given label that have validation images (uLA's rule)",
             refereed=True,
         ),
         Criterion(
@@ -86,7 +92,8 @@ def refereed_accuracies(correct: Tensor, given: Tensor, referee: Tensor) -> dict
     Returns:
         accuracies by key; None where there is no image to judge by.
     """
-    contradicted = referee.argmax(1) != given
+    cue = referee.argmax(1)
+    contradicted, cells = cue != given, cue * referee.shape[1] + given
     confirmed, plain = fraction(correct, ~contradicted), fraction(correct, contradicted)
     aligned = 1 / referee.shape[1]  # their share where cue and class are independent, as in an unbiased test split
 
@@ -98,6 +105,7 @@ def refereed_accuracies(correct: Tensor, given: Tensor, referee: Tensor) -> dict
     return {
         "entropy_weighted_valid_accuracy": _weighted(correct, prediction_entropy(referee.double(), 0.5)),
         "contradicted_valid_accuracy": plain,
+        "cell_valid_accuracy": float(accuracies_within(correct, cells).mean()),
         "balanced_valid_accuracy": balanced(plain),
         "debiased_valid_accuracy": balanced(_weighted(correct, prediction_entropy(referee.double(), 2) * contradicted)),
     }

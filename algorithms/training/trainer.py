@@ -23,7 +23,7 @@ from models.sharded import average_batch_norms
 from utils.distributed import bars_off, from_writer, seed_all
 from utils.errors import TrainingFailed, machine_error
 from utils.files import load_own_tensors, save_tensors
-from utils.metrics import adjusted_accuracy, fraction, group_accuracies, group_counts
+from utils.metrics import accuracies_within, adjusted_accuracy, fraction, group_accuracies, group_counts
 from utils.profiling import tracing
 from utils.seeds import derive
 
@@ -81,6 +81,7 @@ class Evaluator:
         record: Record = {
             "valid_accuracy": fraction(correct, torch.ones_like(correct)),
             "valid_loss": float(F.cross_entropy(valid, given)),
+            "worst_class_valid_accuracy": float(accuracies_within(correct, given).min()),
             **{f"test_{name}": value for name, value in groups.items()},
         }
         if self.referee is not None:

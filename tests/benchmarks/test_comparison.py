@@ -23,6 +23,18 @@ def test_ranks_and_losses():
     assert outcome["debiased_valid_accuracy"] == pytest.approx((0, 0.4)), "all alike: any may be chosen"
 
 
+def test_a_criterion_is_compared_where_it_was_measured():
+    about = {"dataset": "toy", "model": "MLP", "bratio": 0.1, "nratio": 0.1, "alg": "gce"}
+    new = [row(test / 10, cell_valid_accuracy=test) | about | {"seed": 1} for test in range(8)]
+    old = [{key: value for key, value in one.items() if key != "cell_valid_accuracy"} | {"seed": 0} for one in new]
+    only_old, both = report(old), report(old + new)
+    assert "cell_valid_accuracy" not in only_old
+    assert "With every criterion" not in only_old
+    together, complete = both.split("All 2 groups together")[1].split("With every criterion: 1 groups together")
+    assert "cell_valid_accuracy" not in together
+    assert "| cell_valid_accuracy | 1.00 | 1.00 | 0.0 | 0.0 |" in complete
+
+
 def test_the_oracle_is_not_among_the_compared():
     assert "test_accuracy" not in LEAK_FREE
     assert "clean_valid" not in LEAK_FREE
@@ -30,7 +42,7 @@ def test_the_oracle_is_not_among_the_compared():
 
 def test_an_epoch_is_compared_with_the_last_one():
     epochs = [row(0.7, valid_accuracy=0.9), row(0.4, valid_accuracy=0.1)]
-    (line,) = [line for line in epochs_table([{"epochs": epochs}]) if line.startswith("| valid_accuracy ")]
+    (line,) = [line for line in epochs_table([epochs]) if line.startswith("| valid_accuracy ")]
     assert line == "| valid_accuracy | +30.00 | 30.0 |"
 
 

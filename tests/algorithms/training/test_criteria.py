@@ -18,6 +18,7 @@ def test_the_values_by_hand():
     assert got["contradicted_valid_accuracy"] == 0.5
     assert got["balanced_valid_accuracy"] == pytest.approx(0.75 / 3 + 2 / 3 * 0.5)
     assert got["debiased_valid_accuracy"] == pytest.approx(0.75 / 3 + 2 / 3 * 0.5), "equal entropies change nothing"
+    assert got["cell_valid_accuracy"] == pytest.approx((0.75 + 1 + 0) / 3), "three of nine cells have images"
 
 
 def test_entropy_weights_images_that_the_referee_is_torn_about():

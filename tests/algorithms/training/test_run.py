@@ -310,7 +310,7 @@ def test_rarer_evaluation_leaves_gaps_and_no_other_number(photos, train, caplog)
     sometimes, other = train(photos, *flags, "--eval_every", "3", "--run_name", "sometimes")
     gaps = [epoch not in (2,) for epoch in (1, 2)] + [epoch not in (3, 6, 7) for epoch in range(1, 8)]
     for full, record, gap in zip(records_of(folder), records_of(other), gaps, strict=True):
-        measured = {key for key in full if key.startswith(("valid_", "test_"))}
+        measured = {key for key in full if "valid_" in key or key.startswith("test_")}
         assert measured
         assert record == {key: value for key, value in full.items() if not gap or key not in measured}
     assert sometimes["end"] == always["end"]
