@@ -9,7 +9,17 @@ from typing import Any
 from scipy import stats
 
 from utils.errors import UsageError
-from utils.results.grouping import DataGroup, Row, by_data, doubles, one_per_seed, rows_of, unfinished, usual_values
+from utils.results.grouping import (
+    DataGroup,
+    Row,
+    by_data,
+    doubles,
+    one_per_seed,
+    rows_of,
+    unalike_seeds,
+    unfinished,
+    usual_values,
+)
 from utils.results.runs import Run
 from utils.results.tables import ACCURACIES
 
@@ -105,9 +115,9 @@ def settings_title(rows: Iterable[Row]) -> str:
     return f"; {', '.join(words)}" if words else ""
 
 
-def notes_on(rows: Iterable[Row]) -> list[str]:
+def notes_on(rows: list[Row]) -> list[str]:
     """Lines that readers need: doubles of seeds that do not count, and settings that not all seeds noted."""
-    return [line for row in rows for line in (*doubles(row.label, row.runs), *row.notes())]
+    return [*(line for row in rows for line in doubles(row.label, row.runs)), *unalike_seeds(rows)]
 
 
 def methods_tables(runs: list[Run], asked: Namespace) -> list[Table]:
@@ -146,7 +156,7 @@ def ratios_tables(runs: list[Run], asked: Namespace) -> list[Table]:
     for dataset, columns in by_name.items():
         rows = rows_of([run for data in columns for run in data.runs], asked.methods)
         cells: list[list[Cell]] = []
-        notes = [line for row in rows for line in row.notes()]
+        notes = unalike_seeds(rows)
         for row in rows:
             parts = [[run for run in row.runs if run in data.runs] for data in columns]
             cells.append([row.label, *(estimate(part, when, asked.metric) for part in parts)])

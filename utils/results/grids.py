@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.results.comparisons import Cell, Estimate, Table, estimate, settings_title
-from utils.results.grouping import DataGroup, Row, by_data, doubles, rows_of
+from utils.results.grouping import DataGroup, Row, by_data, doubles, rows_of, unalike_seeds
 from utils.results.runs import Run
 
 
@@ -40,7 +40,7 @@ def grids(runs: list[Run], asked: Namespace) -> list[Grid]:
                 [estimate(parts.get(f"{n}_{b}", []), asked.when or "end", asked.metric) for n in nratios]
                 for b in bratios
             ]
-            notes = [*row.notes(), *(line for part in parts.values() for line in doubles(row.label, part))]
+            notes = [*unalike_seeds([row]), *(line for part in parts.values() for line in doubles(row.label, part))]
             found.append(Grid(name, row, bratios, nratios, cells, notes))
     return found
 

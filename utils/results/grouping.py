@@ -155,17 +155,18 @@ class Row:
     def final(self) -> Description:
         return {key[2]: value for key, value in self.about.items() if key[:2] == ("final", "setting")}
 
-    def notes(self) -> list[str]:
-        """Lines on what its seeds did not note alike."""
-        lines = []
-        for key in self.about:
+
+def unalike_seeds(rows: Iterable[Row]) -> list[str]:
+    """Lines on the hyper-parameters that not all seeds of a row noted, each with the rows it is so of."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for key in row.about:
             if key[1] == "hparam":
-                noted = [_settings_of(run).get(key, UNNOTED) for run in one_per_seed(self.runs)]
+                noted = [_settings_of(run).get(key, UNNOTED) for run in one_per_seed(row.runs)]
                 if UNNOTED in noted:
-                    values = ", ".join(dict.fromkeys(noted))
-                    method = key[0].rpartition(".")[2]
-                    lines.append(f"{self.label}: seeds differ in {method}.{key[2]} ({values})")
-        return list(dict.fromkeys(lines))
+                    name, values = f"{key[0].rpartition('.')[2]}.{key[2]}", ", ".join(dict.fromkeys(noted))
+                    found.setdefault(f"seeds differ in {name} ({values})", []).append(row.label)
+    return [f"{difference}: {', '.join(dict.fromkeys(labels))}" for difference, labels in found.items()]
 
 
 def doubles(label: str, runs: list[Run]) -> list[str]:

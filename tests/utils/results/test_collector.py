@@ -146,7 +146,7 @@ def test_a_setting_that_older_code_did_not_have_is_not_taken_for_its_default(log
     newer = result_of(0.6)
     newer["stages"][0]["hparams"]["score"] = "entropy"
     (log_dir / "toy/vanilla/0.1_0.05/1/result.json").write_text(json.dumps(newer))
-    assert "vanilla: seeds differ in gce.score (not recorded, entropy)" in tables_text([str(log_dir)])
+    assert "seeds differ in gce.score (not recorded, entropy): vanilla" in tables_text([str(log_dir)])
 
 
 @pytest.mark.parametrize(

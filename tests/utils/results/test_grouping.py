@@ -230,11 +230,19 @@ def test_how_often_a_run_was_evaluated_makes_a_row(tmp_path):
     assert labels(tmp_path) == ["vanilla", "vanilla (eval_every=5)", "gce"]
 
 
+def test_what_the_seeds_of_several_rows_did_not_note_is_one_line(tmp_path):
+    for alg in ("deneb_gce", "deneb_sce"):
+        for seed, known in enumerate(({"score": "entropy"}, {})):
+            write(tmp_path, alg, seed, 0.5, first_hparams=known, noted=False)
+    notes = [line for line in tables_text([str(tmp_path)]).splitlines() if "seeds differ" in line]
+    assert notes == ["seeds differ in deneb.score (entropy, not recorded): deneb_gce, deneb_sce"]
+
+
 def test_an_older_run_joins_the_only_row_that_it_fits(tmp_path):
     write(tmp_path / "a", "deneb_gce", 0, 0.5, first_hparams={"score": "entropy"}, noted=False)
     write(tmp_path / "b", "deneb_gce", 1, 0.7, noted=False)
     assert [row[:3] for row in lines(tmp_path)] == [["deneb_gce", "2", "60.0 ± 14.1"]]
-    assert "deneb_gce: seeds differ in deneb.score (entropy, not recorded)" in tables_text([str(tmp_path)])
+    assert "seeds differ in deneb.score (entropy, not recorded): deneb_gce" in tables_text([str(tmp_path)])
     write(tmp_path / "c", "deneb_gce", 2, 0.9, first_hparams={"score": "loss"}, noted=False)
     assert [row[:3] for row in lines(tmp_path)] == [
         ["deneb_gce", "1", "70.0"],
