@@ -69,12 +69,16 @@ quoted() {
   echo "${line% }"
 }
 
-# run FLAGS: one training, if it belongs to this shard.
-run() {
+# run FLAGS: one training; search FLAGS: one search of hyper-parameters; if it belongs to this shard.
+run() { start train_mix.py "$@"; }
+search() { start preset_standalone.py "$@"; }
+start() {
   ((${#parts[@]} == 0)) || return 0
   local mine=$((number++ % shards == shard)) code=0
   ((mine)) || return 0
-  local command=("$PYTHON" train_mix.py --log_dir "$LOG_DIR" "$@" "${extra[@]}")
+  local script=$1 command
+  shift
+  command=("$PYTHON" "$script" --log_dir "$LOG_DIR" "$@" "${extra[@]}")
   if [[ -n $DRY_RUN ]]; then
     quoted "${command[@]}"
     return 0

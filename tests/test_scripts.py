@@ -11,6 +11,7 @@ import pytest
 
 from algorithms.command.arguments import parse_arguments
 from algorithms.command.resolve import resolve
+from algorithms.command.tuning import add_search_flags, space_of
 from algorithms.training.pairs import valid_pairs
 
 ROOT = Path(__file__).parent.parent
@@ -81,6 +82,17 @@ def test_shards_share_the_work():
     parts = [commands("table_bar.sh", SHARD=f"{shard}/7") for shard in range(7)]
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     assert sorted(line for part in parts for line in part) == sorted(commands("table_bar.sh"))
+
+
+def test_each_method_is_tuned_with_the_same_budget():
+    lines = [shlex.split(line) for line in commands("tune_grid.sh", TRIALS="7")]
+    grid = {line.split("--alg ")[1].split()[0] for line in commands("table_grid.sh")}
+    assert {line[line.index("--alg") + 1] for line in lines} == grid
+    assert len(lines) == len(grid)
+    for line in lines:
+        assert line[1] == "preset_standalone.py"
+        assert line[line.index("--search_trial") + 1] == "7"
+        assert space_of(parse_arguments(line[2:], "preset_standalone.py", add_search_flags))["lr"] == [0.01, 0.03, 0.1]
 
 
 def test_jobs_run_side_by_side(tmp_path):
