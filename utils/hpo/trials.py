@@ -108,12 +108,12 @@ def trials_csv(history: History, title: str) -> str:
 
 def trials_table(history: History, title: str, maximise: bool, rows: int = 10) -> str:
     """The best trials, one a line, and how many were not finished."""
-    ranked = history.ranked(maximise)
+    ranked = history.ranked(maximise)[:rows]
     names = list(history.trials[0].values) if history.trials else []
-    widths = [max(len(name), 7) + 2 for name in names]
+    widths = [2 + max(map(len, [name, *(str(trial.values[name]) for trial in ranked)])) for name in names]
     head = f"{'rank':>4}{'trial':>7}{title:>{len(title) + 2}}{'test, for the record':>22}"
     lines = [head + "".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))]
-    for rank, trial in enumerate(ranked[:rows], 1):
+    for rank, trial in enumerate(ranked, 1):
         test = trial.details.get("test_accuracy")
         cells = [f"{rank:>4}{trial.number:>7}{trial.objective:>{len(title) + 2}.4f}"]
         cells.append(f"{'n/a' if test is None else f'{test:.4f}':>22}")

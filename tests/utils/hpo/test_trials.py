@@ -95,6 +95,14 @@ def test_the_table_ranks_and_counts(history):
     assert lines[-1] == "5 trials, of which 1 pruned and 1 failed"
 
 
+def test_values_of_the_table_have_space_between_them_however_long(tmp_path):
+    kept = History(tmp_path / "trials.jsonl")
+    values = {"share": 0.7, "weight": "truncated_posterior", "q": 0.123456789}
+    kept.add(Trial(number=0, values=values, status="finished", curve=[0.5], uuid="aa", details={}))
+    assert trials_table(kept, "valid_accuracy", maximise=True).splitlines()[1].split()[-3:] == [
+        "0.7", "truncated_posterior", "0.123456789"]  # fmt: skip
+
+
 def test_an_oracle_is_called_one(history, tmp_path, monkeypatch):
     oracle = "test_accuracy (oracle)"
     assert "(oracle)" in trials_table(history, oracle, maximise=True).splitlines()[0]
