@@ -60,6 +60,7 @@ class Accuracies(TypedDict):
     epoch: NotRequired[Count]
     valid_accuracy: Share | None
     valid_loss: NotRequired[float | None]
+    debiased_valid_accuracy: NotRequired[Share | None]
     test_accuracy: Share | None
     test_aligned: Share | None
     test_conflicting: Share | None

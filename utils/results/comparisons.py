@@ -24,6 +24,9 @@ from utils.results.runs import Run
 from utils.results.tables import ACCURACIES
 
 METRICS = {title.replace(" ", "_"): key for key, title in ACCURACIES.items()}
+METRICS["debiased_valid"] = "debiased_valid_accuracy"
+"""Keys of a result's accuracies by the names of `--metric`; the last is for those who have no true labels."""
+
 SHOWN = ("unbiased", "aligned", "conflicting")
 TITLE = ("model", "opt", "lr", "batch_size", "epochs")
 """Settings of the final stage that a title tells."""

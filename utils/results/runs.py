@@ -40,8 +40,8 @@ class Run:
         return self.result is not None and chosen_on_test_data(self.result)
 
     def value(self, when: str, key: str) -> float | None:
-        """A metric of a finished run at the "end" or at the "best" epoch; None if there is no such group."""
-        return None if self.result is None else self.result[when][key]
+        """A metric of a finished run at the "end" or at the "best" epoch; None where it was not measured."""
+        return None if self.result is None else self.result[when].get(key)
 
     @property
     def presets(self) -> list[dict[str, Any]]:

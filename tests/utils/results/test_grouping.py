@@ -238,6 +238,18 @@ def test_what_the_seeds_of_several_rows_did_not_note_is_one_line(tmp_path):
     assert notes == ["seeds differ in deneb.score (entropy, not recorded): deneb_gce, deneb_sce"]
 
 
+def test_methods_are_compared_without_true_labels(tmp_path):
+    for alg, judged in (("vanilla", 0.25), ("gce", None)):
+        folder = write(tmp_path, alg, 0, 0.5)
+        result = json.loads((folder / "result.json").read_text())
+        if judged is not None:
+            result["end"]["debiased_valid_accuracy"] = judged
+        (folder / "result.json").write_text(json.dumps(result))
+    table = tables_text([str(tmp_path), "--show", "ratios", "--metric", "debiased_valid"])
+    assert "| vanilla | **25.0 (1)** |" in table
+    assert "| gce | n/a |" in table, "a run with another --best_by has no referee"
+
+
 def test_an_older_run_joins_the_only_row_that_it_fits(tmp_path):
     write(tmp_path / "a", "deneb_gce", 0, 0.5, first_hparams={"score": "entropy"}, noted=False)
     write(tmp_path / "b", "deneb_gce", 1, 0.7, noted=False)
