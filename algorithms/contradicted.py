@@ -36,7 +36,7 @@ from data.batches import as_probabilities
 class Contradicted(PrejudiceModel):
     """Even draws from the images whose label a prejudice model contradicts (ours)"""
 
-    second = "gce"
+    second = "sce"
 
     @dataclass(frozen=True)
     class Hparams(PrejudiceModel.Hparams):
