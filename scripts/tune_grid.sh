@@ -6,8 +6,8 @@
 #   cp log/tune_grid/colored_mnist/lff/0.1_0.01/preset/best.json presets/colored_mnist/lff.json   # for --preset tuned
 # Time: a trial of two stages takes some 40 s of one core. Searches go on where they were stopped.
 : "${BRATIOS:=0.01}" "${NRATIOS:=0.1}" "${SEEDS:=5}" "${LOG_DIR:=log/tune_grid}" "${TRIALS:=12}"
-: "${METHODS:=vanilla gce sce elr coteaching lff disen jtt_vanilla jtt_sce pgd_vanilla dpr_vanilla lc deneb_vanilla deneb_gce
-  deneb_sce deneb_la contradicted_vanilla contradicted_gce contradicted_sce}"
+: "${METHODS:=vanilla gce sce elr coteaching lff disen jtt_vanilla jtt_sce pgd_vanilla dpr_vanilla lc
+  deneb_vanilla deneb_gce deneb_sce deneb_la contradicted_vanilla contradicted_gce contradicted_sce}"
 source "$(dirname "$0")/lib.sh"
 for bratio in $BRATIOS; do
   for nratio in $NRATIOS; do
