@@ -8,7 +8,8 @@
 # one core or 6 s on an H200, CONV nine minutes of one core or, with other runs beside it, half a minute on an H200.
 : "${BRATIOS:=0.005 0.01 0.02 0.05}" "${NRATIOS:=0 0.1 0.2 0.4}" "${SEEDS:=10 11 12 13 14}" "${LOG_DIR:=log/grid}"
 : "${METHODS:=vanilla gce sce elr coteaching lff disen jtt_vanilla jtt_sce pgd_vanilla dpr_vanilla lc
-  deneb_vanilla deneb_gce deneb_sce deneb_la contradicted_vanilla contradicted_gce contradicted_sce}" "${NOISES:=sym asym minority instance}"
+  deneb_vanilla deneb_gce deneb_sce deneb_la contradicted_vanilla contradicted_gce contradicted_sce}"
+: "${NOISES:=sym asym minority instance}"
 source "$(dirname "$0")/lib.sh"
 for noise in $NOISES; do
   for nratio in $NRATIOS; do
