@@ -17,7 +17,7 @@ import sys
 from dataclasses import asdict, replace
 
 from algorithms.command.arguments import parse_arguments, remark
-from algorithms.command.baseline import baseline_arguments
+from algorithms.command.baseline import arguments_for
 from algorithms.command.listing import listing
 from algorithms.command.presets import with_presets
 from algorithms.command.resolve import resolve
@@ -65,7 +65,12 @@ def train_all(argv: list[str]) -> list[dict]:
     if len(results) > 1:
         print(f"\nseeds {results[0]['seed']} to {results[-1]['seed']}, accuracy in %\n{seeds_table(results)}")
     if config.alg != "vanilla":
-        print(f"\nThe baseline to compare with: {command_line(SCRIPT, baseline_arguments(argv))}")
+        print(f"\nThe baseline to compare with: {command_line(SCRIPT, arguments_for('vanilla', argv))}")
+    if config.stages[0].method == "deneb":
+        print(
+            "Even draws from the same prejudice model (ours: better on Colored MNIST, worse on BAR; "
+            f"docs/beyond_deneb.md): {command_line(SCRIPT, arguments_for('contradicted_sce', argv))}"
+        )
     return results
 
 

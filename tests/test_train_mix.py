@@ -92,6 +92,7 @@ def test_a_run_leaves_a_complete_folder(train, run_folder):
     assert config["data"]["train"]["groups"].keys() == set(GROUPS)
     assert "conflicting-clean" in output
     assert "--alg vanilla" in output
+    assert "--alg contradicted_sce" in output
 
 
 def test_every_training_image_has_a_row(train, run_folder):

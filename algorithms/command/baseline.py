@@ -1,4 +1,4 @@
-"""The command of the run to compare with: the user's own, with plain training in place of the method."""
+"""Commands of runs to compare with: the user's own, with another method."""
 
 import dataclasses
 
@@ -7,13 +7,12 @@ from algorithms.command.arguments import build_parser, hparam_flags, parse_argum
 from algorithms.training.config import STAGES
 from algorithms.training.pairs import stages_of
 
-BASELINE = "vanilla"
 NOT_ITS = {"--alg", "--preset", "--resampling", "--overwrite"}
-"""Flags about the method, and one that would replace a baseline that is there."""
+"""Flags about the method, and one that would replace a run that is there."""
 
 
-def baseline_arguments(argv: list[str]) -> list[str]:
-    """`argv` for plain training: without flags of hyper-parameters and of single stages, all others as they were."""
+def arguments_for(alg: str, argv: list[str]) -> list[str]:
+    """`argv` for another `--alg`: without flags of hyper-parameters and of single stages, all others as they were."""
     arguments = parse_arguments(argv, "")
     known = build_parser(arguments.alg, arguments.dataset, "")._option_string_actions
     stages = [methods[name] for name in stages_of(arguments.alg)]
@@ -23,7 +22,7 @@ def baseline_arguments(argv: list[str]) -> list[str]:
         for declared in dataclasses.fields(method.Hparams)
         for flag in hparam_flags(stages, position, declared.name)
     }
-    kept, words = ["--alg", BASELINE], list(argv)
+    kept, words = ["--alg", alg], list(argv)
     while words:
         flag, equals, _ = (word := words.pop(0)).partition("=")
         values: list[str] = []

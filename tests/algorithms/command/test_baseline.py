@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from algorithms.command.arguments import parse_arguments
-from algorithms.command.baseline import baseline_arguments
+from algorithms.command.baseline import arguments_for
 from algorithms.command.resolve import resolve
 
 
@@ -31,7 +31,13 @@ from algorithms.command.resolve import resolve
     ],
 )
 def test_flags_of_hyper_parameters_and_stages_go_and_all_others_stay(given, wanted):
-    arguments = baseline_arguments(shlex.split(given))
+    arguments = arguments_for("vanilla", shlex.split(given))
     assert arguments == shlex.split(wanted)
     (stage,) = resolve(parse_arguments(arguments, "train_mix.py")).stages
     assert stage.method == "vanilla"
+
+
+def test_another_method_takes_the_same_flags():
+    given = shlex.split("--alg deneb_gce --tau 0.5 --q 0.3 --first.epochs 2 --seed 3 --gpu cpu")
+    wanted = ["--alg", "contradicted_sce", "--seed", "3", "--gpu", "cpu"]
+    assert arguments_for("contradicted_sce", given) == wanted
