@@ -23,9 +23,10 @@ from utils.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-REPORTED = ("epoch", "valid_accuracy", "valid_loss", "test_accuracy", "test_aligned", "test_conflicting",
-            "test_worst_group", "test_adjusted",
-            *(criterion.key for criterion in CRITERIA.values() if criterion.refereed))  # fmt: skip
+REPORTED = dict.fromkeys(
+    ("epoch", "valid_accuracy", "valid_loss", "test_accuracy", "test_aligned", "test_conflicting", "test_worst_group",
+     "test_adjusted", *(criterion.key for criterion in CRITERIA.values()))
+)  # fmt: skip
 
 Watch = Callable[[list[Record]], None]
 
