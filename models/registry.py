@@ -26,7 +26,7 @@ class Network(nn.Module):
     In training mode features are computed in `precision` under torch.autocast (float32 if it is None), and by a
     compiled `encode` if `compiled`. They always come out as float32: the last layer, losses and probabilities do not
     depend on the precision. In evaluation mode, where samples are scored, all is IEEE float32 (the command line
-    turns TensorFloat-32 off, see `arguments._set_up_gpu`) and not compiled.
+    turns TensorFloat-32 off, see `resolve.set_up_gpu`) and not compiled.
     """
 
     feature_dim: int
