@@ -14,8 +14,8 @@ mislabelled where noise is common. This selector stands between the two:
    - `root`: the square root of the entropy, which is low where cue and content agree and only the label is wrong.
    - `mixture`: the posterior of the higher component of a two-component Gaussian mixture on its logarithm, or 0.1.
    - `even`: 1, as JTT draws its errors.
-4. A fresh model is trained by any other method on batches drawn so, with replacement: the second stage. Wrong labels are
-   among them, and how a method takes these decides much: SCE is the default.
+4. A fresh model is trained by any other method on batches drawn so, with replacement: the second stage. Wrong labels
+   are among them, and how a method takes these decides much: SCE is the default.
 
 If the model contradicts none or all of the labels there are not two kinds to share the draws, which are even then.
 """
