@@ -45,13 +45,8 @@ def rows_of_runs(folder: Path) -> list[Row]:
             final = [line for line in lines if line["stage"] == len(result["stages"]) and KEYS[0] in line]
             model = result["stages"][-1]["settings"]["model"]
             about = {**setting, "model": model, "alg": result["alg"], "seed": result["seed"], "hparams": hparams}
-            rows.append(
-                {
-                    **about,
-                    **result["end"],
-                    "epochs": [{key: line[key] for key in KEYS if key in line} for line in final],
-                }
-            )
+            epochs = [{key: line[key] for key in KEYS if key in line} for line in final]
+            rows.append({**about, **result["end"], "epochs": epochs})
     return rows
 
 

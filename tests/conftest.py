@@ -50,11 +50,21 @@ def fewer_digits(monkeypatch):
 
 
 @pytest.fixture
-def conv_weights(tmp_path):
+def save_conv(tmp_path):
+    """Writes a file of CONV's weights for images of a shape (C, H, W) and a number of classes."""
+
+    def save(image_shape: tuple[int, int, int], num_classes: int) -> Path:
+        torch.manual_seed(0)
+        torch.save(build_network("CONV", image_shape, num_classes).state_dict(), tmp_path / "conv.pt")
+        return tmp_path / "conv.pt"
+
+    return save
+
+
+@pytest.fixture
+def conv_weights(save_conv):
     """A file of CONV's weights for the embedded digits."""
-    torch.manual_seed(0)
-    torch.save(build_network("CONV", (3, 28, 28), 10).state_dict(), tmp_path / "conv.pt")
-    return tmp_path / "conv.pt"
+    return save_conv((3, 28, 28), 10)
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,8 @@ def photographs(tmp_path_factory):
 
 
 @pytest.fixture
-def conv(tmp_path):
-    torch.manual_seed(0)
-    torch.save(build_network("CONV", (3, 30, 30), 2).state_dict(), tmp_path / "conv.pt")
-    return tmp_path / "conv.pt"
+def conv(save_conv):
+    return save_conv((3, 30, 30), 2)
 
 
 def trained(photographs, tmp_path, alg, *flags):
