@@ -13,9 +13,9 @@ for bratio in $BRATIOS; do
   for nratio in $NRATIOS; do
     for seed in $SEEDS; do
       for alg in $METHODS; do
-        short=() # values of the declared spaces that 15 epochs do not have room for, made smaller
+        short=() # the declared spaces, but for values that 15 epochs have no room for, and JTT's weight for few draws
         case $alg in
-          jtt_*) short=(--set bias_epochs=1,5,15) ;;
+          jtt_*) short=(--set bias_epochs=1,5,15 --set lbd_up=5,30,60,100) ;;
           deneb_* | contradicted_*) short=(--set warmup=0,1,5) ;;
           disen) short=(--set warmup=0,4,8) ;;
         esac

@@ -150,7 +150,10 @@ def _taken(
         taken = _missing_flags(arguments, stages, position, mine, path)
         if taken:
             values |= taken
-            used.append({"method": method.name, "file": str(path), "criterion": criterion, "oracle": preset["oracle"]})
+            place = path.relative_to(COMMITTED.parent) if path.is_relative_to(COMMITTED) else path
+            used.append(
+                {"method": method.name, "file": place.as_posix(), "criterion": criterion, "oracle": preset["oracle"]}
+            )
             lines.append(
                 f"preset for {method.name}: {settings_text(taken)} from {path}, the best of {preset['trials']} trials "
                 f"by {criterion} (--preset none ignores it)"

@@ -1,6 +1,7 @@
 """Where presets are looked for, that flags win over them, and what is refused."""
 
 import json
+import shlex
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from algorithms.command import presets
 from algorithms.command.arguments import parse_arguments
 from algorithms.command.presets import with_presets
 from algorithms.command.resolve import data_settings, resolve
+from algorithms.command.tuning import add_search_flags
 from data.load import load_dataset
 from utils.errors import RunError, UsageError
 
@@ -130,6 +132,7 @@ def test_the_tuned_preset_is_taken_by_name_and_says_what_it_was_found_for(write,
     write("presets/colored_digits/deneb_gce.json", found(preset(deneb={"tau": 10}, gce={"q": 0.1})))
     hparams, used, lines = resolved("--alg", "deneb", "--preset", "tuned")
     assert (hparams[0].tau, len(used), len(lines)) == (10, 2, 3)
+    assert {one["file"] for one in used} == {"presets/colored_digits/deneb_gce.json"}  # wherever the project lies
     assert lines[-1].endswith("deneb_gce.json was found for just such a run")
     hparams, used, lines = resolved("--alg", "deneb", "--preset", "tuned", "--model", "MLP")
     assert hparams[0].tau == 10
@@ -242,15 +245,18 @@ def test_a_missing_file(resolved):
         resolved("--alg", "gce", "--preset", "nowhere.json")
 
 
-@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
-def test_committed_presets_are_for_what_is_there(path):
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_committed_presets_are_what_their_command_found(path, request):
     content = presets.load(path)
     assert (content["dataset"], content["alg"]) == (path.parent.name, path.stem)
-    assert content["command"].startswith("python preset_standalone.py ")
     assert not content["oracle"]
-    flags = ["--alg", content["alg"], "--dataset", content["dataset"], "--preset", str(path)]
-    _, used, lines = with_presets(parse_arguments(flags, "train_mix.py"))
+    program, script, *flags = shlex.split(content["command"])
+    assert (program, script) == ("python", "preset_standalone.py")
+    arguments = parse_arguments([*flags, "--preset", str(path)], script, add_search_flags)
+    _, used, lines = with_presets(arguments)
     assert used
     assert not [line for line in lines if "another run" in line]
-    data = load_dataset(data_settings(parse_arguments(flags, "train_mix.py")))
+    if content["dataset"] == "colored_mnist":
+        arguments.data_dir = str(request.getfixturevalue("mnist_dir"))
+    data = load_dataset(data_settings(arguments))
     assert content["images"] == data.contents["train"]["images"]
