@@ -3,6 +3,7 @@
 python -m utils.results log/                                    # a table for every data set and its ratios
 python -m utils.results log/ --show ratios --metric conflicting # methods by ratios, as papers print them
 python -m utils.results log/ --show differences --against vanilla --format latex
+python -m utils.results log/ --show gains                       # with a run name, such as tuned, over without one
 python -m utils.results log/ --show grid --methods vanilla      # one method: bias by noise
 python -m utils.results log/ --show ranks --figure ranks.png    # mean ranks over all cells, and a figure of them
 python -m utils.results docs/results --claims docs/claims.json  # claims beside what these results say
@@ -23,7 +24,7 @@ from utils.errors import RunError, UsageError
 from utils.escape import printable
 from utils.files import write_text
 from utils.results.claims import claims_tables
-from utils.results.comparisons import METRICS, differences_tables, methods_tables, ratios_tables
+from utils.results.comparisons import METRICS, differences_tables, gains_tables, methods_tables, ratios_tables
 from utils.results.formats import FORMATS
 from utils.results.grids import draw_grids, grid_tables
 from utils.results.ranks import draw_ranks, ranks_tables
@@ -34,6 +35,7 @@ SHOW = {
     "ratios": ratios_tables,
     "grid": grid_tables,
     "differences": differences_tables,
+    "gains": gains_tables,
     "ranks": ranks_tables,
 }
 FIGURES = {"grid": draw_grids, "ranks": draw_ranks}

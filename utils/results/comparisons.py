@@ -149,14 +149,19 @@ def methods_tables(runs: list[Run], asked: Namespace) -> list[Table]:
     return tables
 
 
+def by_dataset(runs: Iterable[Run]) -> dict[str, list[DataGroup]]:
+    """The groups of runs on the same data, which are columns of a table, by data set."""
+    columns: dict[str, list[DataGroup]] = {}
+    for data in by_data(runs):
+        columns.setdefault(data.dataset, []).append(data)
+    return columns
+
+
 def ratios_tables(runs: list[Run], asked: Namespace) -> list[Table]:
     """One table for each data set: methods by ratios, one metric."""
     when = asked.when or "end"
-    by_name: dict[str, list[DataGroup]] = {}
-    for data in by_data(runs):
-        by_name.setdefault(data.dataset, []).append(data)
     tables = []
-    for dataset, columns in by_name.items():
+    for dataset, columns in by_dataset(runs).items():
         rows = rows_of([run for data in columns for run in data.runs], asked.methods)
         cells: list[list[Cell]] = []
         notes = unalike_seeds(rows)
@@ -167,6 +172,41 @@ def ratios_tables(runs: list[Run], asked: Namespace) -> list[Table]:
         title = f"{dataset}, {asked.metric}, {when} (number of seeds){settings_title(rows)}"
         head = ["method", *(data.columns for data in columns)]
         tables.append(Table(title, head, with_best(cells, show_n=True), notes))
+    return tables
+
+
+def gains_tables(runs: list[Run], asked: Namespace) -> list[Table]:
+    """One table for each data set: what runs with a run name gain over their method's without one, by ratios.
+
+    That is what tuning is worth, or a setting: points on the same seeds, with the 95 % interval.
+
+    Raises:
+        UsageError: there is nothing to compare, or a method without a run name has several settings.
+    """
+    when, key = asked.when or "end", METRICS[asked.metric]
+    tables = []
+    for dataset, columns in by_dataset(runs).items():
+        plain: dict[str, Row] = {}
+        for row in rows_of(run for data in columns for run in data.runs if not run.name):
+            other = plain.setdefault(row.method, row)
+            if other is not row:
+                raise UsageError(f"--show gains: over {other.label} or {row.label} on {dataset}? Use another folder.")
+        rows = rows_of([run for data in columns for run in data.runs], asked.methods)
+        named = [row for row in rows if row.runs and row.runs[0].name and row.runs[0].alg in plain]
+        cells: list[list[Cell]] = []
+        for row in named:
+            cells.append([row.label])
+            for data in columns:
+                both = (row, plain[row.runs[0].alg])
+                mine, base = (replace(each, runs=[run for run in each.runs if run in data.runs]) for each in both)
+                gains = differences(mine, base, when, key)
+                spread = f", {interval(gains)}" if len(gains) > 1 else ""
+                cells[-1].append(f"{statistics.mean(gains):+.1f}{spread} ({len(gains)})" if gains else "missing")
+        if named:
+            title = f"{dataset}, {asked.metric}, {when}: points above the same method without the run name (pairs)"
+            tables.append(Table(title, ["method", *(data.columns for data in columns)], cells, notes_on(named)))
+    if not tables:
+        raise UsageError("--show gains: no method has runs with a run name and finished ones without.")
     return tables
 
 

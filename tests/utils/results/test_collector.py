@@ -122,6 +122,22 @@ def test_differences_are_taken_on_the_same_seeds(log_dir):
         table(log_dir, *flags, "--against", "sce")
 
 
+def test_gains_are_over_the_same_method_without_a_run_name(log_dir):
+    for seed, value in ((0, 0.6), (1, 0.7)):
+        place = log_dir / f"toy/gce/0.1_0.05/{seed}"
+        place.mkdir()
+        (place / "result.json").write_text(json.dumps(result_of(value)))
+    head, _, *rows = table(log_dir, "--show", "gains")
+    assert head == ["method", "nratio 0.0, bratio given", "nratio 0.1, bratio 0.05"]
+    assert rows == [["gce (long_run)", "missing", "+20.0, -107.1 to +147.1 (2)"]]
+    assert table(log_dir, "--show", "gains", "--methods", "gce (long_run)")[2:] == rows
+    with pytest.raises(UsageError, match="no method has runs with a run name"):
+        table(log_dir, "--show", "gains", "--methods", "vanilla")
+    (log_dir / "toy/gce/0.1_0.05/1/result.json").write_text(json.dumps(result_of(0.7, epochs=40)))
+    with pytest.raises(UsageError, match=r"over gce or gce \(epochs=40\) on toy"):
+        table(log_dir, "--show", "gains")
+
+
 def test_an_interval_is_student_s():
     assert interval([1.0, 2.0, 3.0]) == "-0.5 to +4.5", "2 -+ 4.303 / sqrt(3)"
     assert interval([2.0, 2.0]) == "+2.0 to +2.0"
