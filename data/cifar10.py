@@ -8,8 +8,8 @@ import torch
 from torchvision.datasets import CIFAR10
 
 from data.augment import CIFAR
+from data.layouts.decoding import decode
 from data.layouts.image_paths import images_below
-from data.layouts.images import decode
 from data.layouts.pt import pt_files, read_pt
 from data.registry import Defaults, NoOptions, dataset
 from data.split import Clean, Source

@@ -25,7 +25,8 @@ from tqdm import tqdm
 
 from data.augment import Transform
 from data.batches import read_ahead
-from data.layouts.images import DECODING, noted_digest
+from data.layouts.decoding import DECODING
+from data.layouts.digests import noted_digest
 from data.split import Source
 from data.store import CHUNK, ImageFiles, Images, digest
 from models.preprocessing import Preprocessing

@@ -31,6 +31,7 @@ import torch
 
 from data.augment import BAR
 from data.holdout import hold_out
+from data.layouts.digests import contents_digest
 from data.layouts.image_paths import LeftOut, images_below, is_hidden
 from data.layouts.images import (
     AUTOMATIC_SIZE,
@@ -38,7 +39,6 @@ from data.layouts.images import (
     Files,
     Reading,
     cache_option,
-    contents_digest,
     fitting_size,
     listed,
     read_splits,

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from data.augment import Transform
 from data.features import Encoder, encoded
-from data.layouts.images import DamagedImage, damaged_among, listed, refusal
+from data.layouts.decoding import DamagedImage
+from data.layouts.images import damaged_among, listed, refusal
 from data.noise import Matrix, noisy_labels
 from data.registry import NoOptions, datasets
 from data.split import Annotations, Clean, Dataset, Source, Split

@@ -15,7 +15,7 @@ from algorithms.task import StageSettings, Task
 from algorithms.training.config import RunConfig
 from data.augment import Transform
 from data.features import Encoder, Standardised, encoding_network, network_input
-from data.layouts.images import decode
+from data.layouts.decoding import decode
 from data.split import Dataset, Split
 from models.preprocessing import Preprocessing
 from models.registry import Network, initial_weights
@@ -69,7 +69,7 @@ class SavedModel:
     stored: tuple[int, int, int]
 
     def probabilities(self, paths: list[Path]) -> Tensor:
-        """Probabilities of the classes, float [N, C] on the CPU, of image files as `data.layouts.images` reads them.
+        """Probabilities of the classes, float [N, C] on the CPU, of image files as `data.layouts.decoding` reads them.
 
         Raises:
             RunError: a file cannot be read.

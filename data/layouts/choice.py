@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from data.layouts.digests import noted_digest
 from data.layouts.disen import disen_root, percent_folder, read_disen
-from data.layouts.images import noted_digest
 from data.layouts.pt import pt_files, read_pt, write_pt
 from data.split import Source
 from utils.errors import MachineError, RunError

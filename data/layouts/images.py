@@ -1,43 +1,29 @@
-"""From image files to uint8 tensors.
+"""Many image files as one tensor, in memory or in a file, or left where they are."""
 
-Every image becomes what a viewer shows, in 8-bit RGB: turned as its EXIF orientation says, transparent pixels on white,
-the first frame of several, CMYK and palettes converted. Only the formats in `FORMATS` are tried, whatever a file's
-suffix says, so that no other program is ever started to read a file.
-"""
-
-import errno
-import hashlib
 import logging
 import math
 import os
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL import __version__ as pillow_version
 from torch import Tensor
 from tqdm import tqdm
 
+from data.layouts.decoding import DECODING, DamagedImage, decode, opened, warnings_with_files
+from data.layouts.digests import contents_digest
 from data.layouts.image_paths import names_below
 from data.registry import option
 from data.split import Clean
 from data.store import CHUNK, IN_FILES, ImageFiles, Images, fits_in_memory, stored
-from utils.errors import MachineError, RunError, system_error
-from utils.files import write_text
+from utils.errors import RunError
 
 log = logging.getLogger(__name__)
-
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")
-DECODING = f"2, Pillow {pillow_version}"
-"""The rules by which files become pixels; the number grows when they change, so that no file of old pixels is taken."""
 
 LARGEST_SIZE = 4096
 KEPT_SIZE = 128
@@ -46,17 +32,6 @@ AUTOMATIC_SIZE = 96
 
 LISTED = 20
 """Things that a message lists before it only counts them."""
-
-ENVIRONMENT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-"""Errors of opening a file that say nothing about the file."""
-
-
-class DamagedImage(RunError):
-    """An image that cannot be read; `reason` does not name it."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"cannot read the image {path}: {reason}.")
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -110,7 +85,7 @@ def read_splits(root: Path, splits: Sequence[Files], reading: Reading = AS_THEY_
         RunError: images cannot be read (all are named at once) or differ in size.
     """
     clean, damaged = [], dict[Path, str]()
-    with _warnings_with_files():
+    with warnings_with_files() as warned:
         for files in splits:
             reasons: dict[int, str] = {}
             images = _read(files.paths, reading, reasons)
@@ -119,6 +94,8 @@ def read_splits(root: Path, splits: Sequence[Files], reading: Reading = AS_THEY_
             whole = Clean(images, files.labels, files.bias_labels, files.true_labels, names, files.cues)
             clean.append(whole.subset(kept) if reasons else whole)
             damaged |= {files.paths[position]: reason for position, reason in sorted(reasons.items())}
+    if warned:
+        log.warning("%s", listed(list(warned), "\n"))
     if not damaged:
         return clean, []
     if not reading.skip_damaged:
@@ -221,62 +198,12 @@ def _chunks(
             yield torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
-def decode(path: Path, size: int = 0) -> np.ndarray:
-    """One image as RGB, uint8 [H, W, 3], whatever its suffix says (BAR has PNGs named .jpg).
-
-    Raises:
-        DamagedImage: it cannot be read.
-    """
-    _thread.path = path
-    try:
-        with _opened(path) as image:
-            if image.mode.startswith(("I", "F")):
-                raise ValueError("a pixel has more than 8 bits, and Pillow would clip it; convert the image to 8 bits")
-            image.load()
-            _turn_upright(image)
-            return np.array(_squashed(_on_white(image), size))
-    except MemoryError:
-        raise
-    except UnidentifiedImageError as error:
-        raise DamagedImage(path, f"it is none of {', '.join(FORMATS)}") from error
-    except Exception as error:  # besides OSError, Pillow raises SyntaxError, ValueError, struct.error ... for damage
-        if isinstance(error, OSError) and error.errno in ENVIRONMENT:
-            raise system_error(error, f"cannot open {path}") from error
-        reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-        raise DamagedImage(path, reason.splitlines()[0].rstrip(".")) from error
-
-
-def _opened(path: Path) -> Image.Image:
-    """The image, of which only the head has been read."""
-    if not path.is_file():
-        raise ValueError("it is no file" if path.exists() else "there is no such file")
-    if not path.stat().st_size:
-        raise ValueError("the file is empty")
-    return Image.open(path, formats=FORMATS)
-
-
-def _turn_upright(image: Image.Image) -> None:
-    try:
-        ImageOps.exif_transpose(image, in_place=True)
-    except Exception as error:  # as many types as for damaged images; the image itself has been read by now
-        warnings.warn(f"its EXIF data cannot be read and are ignored ({error})", stacklevel=2)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """RGB of an image in any mode; what lies under transparent pixels is not seen."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    canvas = Image.new("RGBA", image.size, "white")
-    canvas.alpha_composite(image.convert("RGBA"))
-    return canvas.convert("RGB")
-
-
 def fitting_size(paths: Sequence[Path]) -> int:
     """The `Reading.size` that suits these images: 0 if all have one small size, else `AUTOMATIC_SIZE`."""
 
     def stored_size(path: Path) -> tuple[int, int] | None:
         try:
-            with _opened(path) as image:
+            with opened(path) as image:
                 return image.size
         except Exception:  # whoever reads the image will say what is wrong with it
             return None
@@ -295,77 +222,3 @@ def fitting_size(paths: Sequence[Path]) -> int:
         if any(width != height for width, height in sizes) and len(set(pool.map(upright_size, paths)) - {None}) > 1:
             return AUTOMATIC_SIZE
     return 0
-
-
-def contents_digest(paths: Sequence[Path], about: str = "") -> str:
-    """SHA-256 of `about`, and of the names (below their common folder) and contents of files; hexadecimal."""
-    common = os.path.commonpath([path.parent for path in paths])
-
-    def digest(path: Path) -> bytes:
-        name = os.fsencode(path.relative_to(common).as_posix())
-        try:
-            with open(path, "rb") as file:
-                return name + b"\0" + hashlib.file_digest(file, "sha256").digest()
-        except OSError as error:
-            return name + b"\0unreadable: " + str(error.strerror).encode()
-
-    total = hashlib.sha256(about.encode())
-    with ThreadPoolExecutor() as pool:
-        for part in pool.map(digest, paths):
-            total.update(part)
-    return total.hexdigest()
-
-
-def noted_digest(paths: Sequence[Path], folder: Path, about: str = "") -> str:
-    """The same; contents are read once, and the outcome is noted in `folder` until one of the files changes.
-
-    A file's times are part of what is compared; nobody can set the last one back after a change, as copying programs
-    do the other.
-    """
-    stats = [(os.path.abspath(path), *_times(path)) for path in paths]
-    noted = folder / f"content-{hashlib.sha256(repr((about, stats)).encode()).hexdigest()[:16]}"
-    if noted.exists():
-        return noted.read_text(encoding="utf-8")
-    found = contents_digest(paths, about)
-    with suppress(MachineError):  # it is read again next time
-        write_text(noted, found)
-    return found
-
-
-def _times(path: Path) -> tuple[int, ...]:
-    about = path.stat()
-    return about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
-
-
-def resized(images: Tensor, size: int) -> Tensor:
-    """uint8 [N, 3, H, W] squashed to `size` x `size` as files are when they are read; 0 leaves it as it is."""
-    if size in (0, IN_FILES) or images.shape[2:] == (size, size):
-        return images
-    out = torch.empty(len(images), size, size, 3, dtype=torch.uint8)
-    for row, image in zip(out, images.permute(0, 2, 3, 1), strict=True):
-        row.copy_(torch.from_numpy(np.array(_squashed(Image.fromarray(image.contiguous().numpy()), size))))
-    return out.permute(0, 3, 1, 2)
-
-
-def _squashed(image: Image.Image, size: int) -> Image.Image:
-    return image.resize((size, size), Image.Resampling.BILINEAR) if size else image
-
-
-_thread = threading.local()
-"""`path`: the file that this thread decodes."""
-
-
-@contextmanager
-def _warnings_with_files() -> Iterator[None]:
-    """Logs what Pillow warns of in the block, with the file that each thread was decoding."""
-    said: dict[str, None] = {}
-
-    def note(message: Warning | str, *rest: Any) -> None:
-        said[f"{getattr(_thread, 'path', 'an image')}: {message}"] = None
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.showwarning = note  # type: ignore[assignment]
-        yield
-    if said:
-        log.warning("%s", listed(list(said), "\n"))

@@ -22,9 +22,9 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from data.layouts.decoding import decode
 from data.layouts.disen import disen_paths, disen_root, percent_folder
 from data.layouts.image_paths import images_below
-from data.layouts.images import decode
 from data.layouts.pt import pt_content, pt_files
 from data.split import Source
 from utils.errors import RunError

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.layouts.images import contents_digest, resized
+from data.layouts.decoding import resized
+from data.layouts.digests import contents_digest
 from data.split import Clean, Source
 from utils.errors import RunError
 from utils.files import load_tensors, save_tensors

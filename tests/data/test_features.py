@@ -12,7 +12,7 @@ from PIL import Image
 from data import features
 from data.augment import Transform
 from data.features import Encoder, encoded, features_of, standardised
-from data.layouts.images import decode
+from data.layouts.decoding import decode
 from data.split import Clean, Source, Split
 from data.store import ImageFiles
 from models.preprocessing import Preprocessing

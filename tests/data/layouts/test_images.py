@@ -11,19 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from data.layouts import images
-from data.layouts.images import (
-    AUTOMATIC_SIZE,
-    DamagedImage,
-    Files,
-    Reading,
-    contents_digest,
-    decode,
-    fitting_size,
-    listed,
-    noted_digest,
-    read_splits,
-)
+from data.layouts import digests, images
+from data.layouts.decoding import DamagedImage, decode
+from data.layouts.digests import contents_digest, noted_digest
+from data.layouts.images import AUTOMATIC_SIZE, Files, Reading, fitting_size, listed, read_splits
 from data.store import Store
 from utils.errors import RunError
 
@@ -370,7 +361,7 @@ def test_a_noted_digest_reads_files_once_until_one_changes(tmp_path, monkeypatch
     assert first == contents_digest(paths, "rules")
     before, content = paths[1].stat(), bytearray(paths[1].read_bytes())
     with monkeypatch.context() as patched:
-        patched.setattr(images, "contents_digest", lambda *arguments: pytest.fail("read again"))
+        patched.setattr(digests, "contents_digest", lambda *arguments: pytest.fail("read again"))
         assert noted_digest(paths, tmp_path / "notes", "rules") == first
     assert noted_digest(paths, tmp_path / "notes", "other rules") == contents_digest(paths, "other rules")
     content[40] ^= 1
