@@ -14,6 +14,7 @@ from data.layouts.pt import pt_files, read_pt
 from data.registry import Defaults, NoOptions, dataset
 from data.split import Clean, Source
 from utils.errors import RunError, UsageError
+from utils.seeds import numpy_generator
 
 NAME = "cifar10"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -57,6 +58,14 @@ def hold_out(train: Photographs) -> tuple[Photographs, Photographs]:
     kept, held_out = train_test_split(np.arange(len(labels)), test_size=0.1, stratify=labels, random_state=0)
     kept.sort(), held_out.sort()
     return (images[kept], labels[kept]), (images[held_out], labels[held_out])
+
+
+def some_of(photographs: Photographs, per_class: int) -> Photographs:
+    """As many photographs of every class, or all it has; always the same ones, in the order that they had."""
+    images, labels = photographs
+    shuffled = numpy_generator(0, "marked_cifar").permutation(len(labels))
+    index = np.sort(np.concatenate([shuffled[labels[shuffled] == c][:per_class] for c in range(len(CLASSES))]))
+    return images[index], labels[index]
 
 
 def cifar10_images(data_dir: Path, also_tried: list[Path]) -> tuple[Photographs, Photographs, str]:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from data.augment import CIFAR
-from data.cifar10 import CLASSES, Photographs, cifar10_images, hold_out, raw_files
+from data.cifar10 import CLASSES, Photographs, cifar10_images, hold_out, raw_files, some_of
 from data.coloring import draw_bias_labels
 from data.corruptions.frost import PACKAGE, frost_source
 from data.corruptions.operators import TYPE_0, TYPE_1, constants_of, corrupt
@@ -43,6 +43,9 @@ class Options:
     corruptions: str = option(
         "type0", choices=tuple(SETS), help="type0: weather, colours and codecs; type1: noise, blur"
     )
+    per_class: int = option(
+        5000, low=10, high=5000, help="images of each class for training and validation; a fifth as many for testing"
+    )
 
 
 @dataset(
@@ -61,6 +64,8 @@ def corrupted_cifar(data_dir: Path, bratio: float, options: Options) -> Source:
     for corruption in SETS[options.corruptions]:
         constants_of(corruption, options.severity)
     recipe = f"{options.corruptions}_severity{options.severity}"
+    if options.per_class != Options().per_class:
+        recipe += f"_per_class{options.per_class}"
     variant = "" if options == Options() else f"_{recipe}"
     if "frost" in SETS[options.corruptions]:
         recipe += f"_frost-{frost_source()}"
@@ -116,11 +121,11 @@ def generate(
             out[job.rows] = result
         return Clean(torch.from_numpy(out).permute(0, 3, 1, 2), torch.from_numpy(labels), torch.from_numpy(bias))
 
-    kept, held_out = hold_out(train)
+    kept, held_out = hold_out(some_of(train, options.per_class))
     return Source(
         train=split("train", kept, bratio),
         valid=split("valid", held_out, bratio),
-        test=split("test", test, TEST_CONFLICTING),
+        test=split("test", some_of(test, options.per_class // 5), TEST_CONFLICTING),
         class_names=CLASSES,
         origin=origin,
     )

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from data.augment import CIFAR
-from data.cifar10 import CLASSES, Photographs, cifar10_images, hold_out, raw_files
+from data.cifar10 import CLASSES, Photographs, cifar10_images, hold_out, raw_files, some_of
 from data.coloring import PALETTES, draw_bias_labels
 from data.layouts.choice import cached, first_there, prepared
 from data.registry import Defaults, dataset, option
@@ -92,11 +92,3 @@ def with_marks(name: str, mark: Mark, data_dir: Path, bratio: float, options: Op
     place = data_dir / name / "generated"
     source = cached(f"{name}{variant}", place, bratio, CLASSES, from_cifar10, lambda: raw_files(data_dir))
     return replace(source, variant=variant)
-
-
-def some_of(photographs: Photographs, per_class: int) -> Photographs:
-    """As many photographs of every class, always the same, in the order that they had."""
-    images, labels = photographs
-    shuffled = numpy_generator(0, "marked_cifar").permutation(len(labels))
-    index = np.sort(np.concatenate([shuffled[labels[shuffled] == c][:per_class] for c in range(len(CLASSES))]))
-    return images[index], labels[index]

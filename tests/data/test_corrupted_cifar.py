@@ -132,6 +132,15 @@ def test_the_jobs_can_run_in_any_order_and_in_other_processes(small_cifar, monke
     assert counts[0] >= 30
 
 
+def test_a_smaller_set_has_as_many_images_of_every_class(tmp_path, monkeypatch):
+    given = (photographs(200, 0), photographs(40, 1), "noise")
+    monkeypatch.setattr(corrupted_cifar, "cifar10_images", lambda data_dir, tried: given)
+    small = build(tmp_path, 0.5, corruptions="type1", per_class=10)
+    counts = [getattr(small, name).labels.bincount(minlength=10) for name in NAMES]
+    assert (counts[0].tolist(), counts[1].tolist(), counts[2].tolist()) == ([9] * 10, [1] * 10, [2] * 10)
+    assert small.variant == "_type1_severity5_per_class10"
+
+
 def test_chunks_of_one_corruption_have_their_own_draws(monkeypatch):
     monkeypatch.setattr(corrupted_cifar, "CHUNK", 2)
     images = np.full((4, 32, 32, 3), 128, np.uint8)
