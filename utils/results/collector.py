@@ -20,7 +20,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from utils.cli import Parser
-from utils.errors import RunError, UsageError
+from utils.errors import MachineError, RunError, UsageError
 from utils.escape import printable
 from utils.files import write_text
 from utils.results.claims import claims_tables
@@ -104,7 +104,8 @@ def collected(argv: list[str], draw: bool = True) -> tuple[str, list[str]]:
     oracles = [run for run in runs if run.oracle]
     runs = [run for run in runs if not run.oracle]
     if not runs and not oracles:
-        raise nothing_found(found, f"below {arguments.folder}" + (" on these data" if arguments.dataset else ""))
+        asked = arguments.dataset is not None or arguments.ratios != "*"
+        raise nothing_found(found, f"below {arguments.folder}" + (" on these data" if asked else ""))
     if arguments.claims is not None:
         tables = claims_tables(runs, arguments.folder, arguments.claims)
     else:
@@ -132,8 +133,25 @@ def filled(page: str, draw: bool = False) -> str:
     """The page with the tables between its markers made anew, and on demand the figures that they name.
 
     `<!-- python -m utils.results ARGUMENTS -->` begins one and `<!-- end -->` ends it.
+
+    Raises:
+        RunError: a table cannot be made; it begins with the marker.
     """
-    return MARKER.sub(lambda found: f"{found[1]}\n{tables_text(shlex.split(found[2]), draw)}\n\n{found[3]}", page)
+
+    def anew(found: re.Match[str]) -> str:
+        marker = found[1].strip()
+        try:
+            words = shlex.split(found[2])
+        except ValueError as error:
+            raise RunError(f"{marker}: {error}.") from error
+        try:
+            return f"{found[1]}\n{tables_text(words, draw)}\n\n{found[3]}"
+        except MachineError:
+            raise
+        except RunError as error:
+            raise RunError(f"{marker}: {error}") from error
+
+    return MARKER.sub(anew, page)
 
 
 def main(argv: list[str]) -> None:

@@ -186,28 +186,53 @@ def gains_tables(runs: list[Run], asked: Namespace) -> list[Table]:
     when, key = asked.when or "end", METRICS[asked.metric]
     tables = []
     for dataset, columns in by_dataset(runs).items():
-        plain: dict[str, Row] = {}
-        for row in rows_of(run for data in columns for run in data.runs if not run.name):
-            other = plain.setdefault(row.method, row)
-            if other is not row:
-                raise UsageError(f"--show gains: over {other.label} or {row.label} on {dataset}? Use another folder.")
-        rows = rows_of([run for data in columns for run in data.runs], asked.methods)
-        named = [row for row in rows if row.runs and row.runs[0].name and row.runs[0].alg in plain]
+        everything = [run for data in columns for run in data.runs]
+        named = [row for row in rows_of(everything, asked.methods) if row.runs and row.runs[0].name]
+        plain = _without_run_name(everything, {row.runs[0].alg for row in named}, dataset)
+        named = [row for row in named if row.runs[0].alg in plain]
         cells: list[list[Cell]] = []
+        notes = unalike_seeds(named)
         for row in named:
             cells.append([row.label])
             for data in columns:
                 both = (row, plain[row.runs[0].alg])
                 mine, base = (replace(each, runs=[run for run in each.runs if run in data.runs]) for each in both)
-                gains = differences(mine, base, when, key)
-                spread = f", {interval(gains)}" if len(gains) > 1 else ""
-                cells[-1].append(f"{statistics.mean(gains):+.1f}{spread} ({len(gains)})" if gains else "missing")
+                cells[-1].append(_gain(mine, base, when, key))
+                notes += [line for each in (mine, base) for line in doubles(each.label, each.runs)]
         if named:
             title = f"{dataset}, {asked.metric}, {when}: points above the same method without the run name (pairs)"
-            tables.append(Table(title, ["method", *(data.columns for data in columns)], cells, notes_on(named)))
+            head = ["method", *(data.columns for data in columns)]
+            tables.append(Table(title, head, cells, list(dict.fromkeys(notes))))
     if not tables:
         raise UsageError("--show gains: no method has runs with a run name and finished ones without.")
     return tables
+
+
+def _without_run_name(runs: Iterable[Run], algs: set[str], dataset: str) -> dict[str, Row]:
+    """The row of each method's finished runs without a run name, by method.
+
+    Raises:
+        UsageError: a method has several settings.
+    """
+    plain: dict[str, Row] = {}
+    for row in rows_of(run for run in runs if not run.name and run.result is not None):
+        other = plain.setdefault(row.method, row)
+        if other is not row and row.method in algs:
+            raise UsageError(
+                f"--show gains: over {other.label} or {row.label} on {dataset}? Only one may have no run name: move "
+                "the other one out of the folder, or leave it out by --ratios or --dataset."
+            )
+    return plain
+
+
+def _gain(row: Row, base: Row, when: str, key: str) -> str:
+    """The mean of the differences with its interval; "n/a" if no seed of both has a value, "missing" if none is."""
+    gains = differences(row, base, when, key)
+    if not gains:
+        seeds = ({run.seed for run in one_per_seed(each.runs)} for each in (row, base))
+        return "n/a" if set.intersection(*seeds) else "missing"
+    spread = f", {interval(gains)}" if len(gains) > 1 else ""
+    return f"{statistics.mean(gains):+.1f}{spread} ({len(gains)})"
 
 
 def differences_tables(runs: list[Run], asked: Namespace) -> list[Table]:

@@ -138,6 +138,19 @@ def test_gains_are_over_the_same_method_without_a_run_name(log_dir):
         table(log_dir, "--show", "gains")
 
 
+def test_gains_mind_settings_and_seeds_of_the_compared_alone(log_dir):
+    """Other methods may have several settings, and a seed is there once for each data."""
+    values = {"gce/0.1_0.05/0": 0.6, "gce/0.0_given/0_long_run": 0.5, "vanilla/0.0_given/0": 0.5}
+    for place, value in values.items():
+        (log_dir / "toy" / place).mkdir(parents=True, exist_ok=True)
+        epochs = 40 if "vanilla" in place else 20
+        (log_dir / "toy" / place / "result.json").write_text(json.dumps(result_of(value, epochs=epochs)))
+    text = tables_text([str(log_dir), "--show", "gains"])
+    assert text.endswith("| gce (long_run) | +20.0 (1) | +30.0 (1) |")
+    text = tables_text([str(log_dir), "--show", "gains", "--metric", "debiased_valid"])
+    assert text.endswith("| gce (long_run) | n/a | n/a |"), "both were run, without a referee"
+
+
 def test_an_interval_is_student_s():
     assert interval([1.0, 2.0, 3.0]) == "-0.5 to +4.5", "2 -+ 4.303 / sqrt(3)"
     assert interval([2.0, 2.0]) == "+2.0 to +2.0"
@@ -208,6 +221,12 @@ def test_a_page_is_filled_between_its_markers(log_dir):
     assert "| gce | 1 | 30.0 |" in once
     assert "old" not in once
     assert filled(once) == once
+
+
+@pytest.mark.parametrize("words", ["'no end", "nowhere", "nowhere --nope"])
+def test_a_marker_that_cannot_be_filled_is_named(words):
+    with pytest.raises(RunError, match=rf"^<!-- python -m utils\.results {words} -->: .+"):
+        filled(f"<!-- python -m utils.results {words} -->\n<!-- end -->")
 
 
 @pytest.mark.parametrize(
