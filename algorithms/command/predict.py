@@ -12,8 +12,10 @@ from tqdm import tqdm
 from algorithms.command.resolve import pick_device
 from algorithms.training.saved_model import read_model
 from data.layouts.image_paths import images_below
+from utils.audit.samples import BYTES
 from utils.cli import Parser, existing_file, number, run_script
 from utils.cpu import use_threads
+from utils.escape import csv_cell
 from utils.files import replacing
 
 SCRIPT = "-m algorithms.command.predict"
@@ -35,14 +37,15 @@ def predict(argv: list[str]) -> None:
     use_threads(arguments.threads)
     model = read_model(arguments.folder, pick_device(arguments.gpu), arguments.weights)
     paths = [path for given in arguments.images for path in (images_below(given) if given.is_dir() else [given])]
-    with replacing(arguments.out) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with replacing(arguments.out) as temporary, open(temporary, "w", encoding="utf-8", errors=BYTES, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "predicted_label", *(f"probability of {name}" for name in model.classes)])
         for start in tqdm(range(0, len(paths), BATCH), "predicting", unit="batch", disable=None):
             some = paths[start : start + BATCH]
             probabilities = model.probabilities(some)
             for path, best, row in zip(some, probabilities.argmax(1).tolist(), probabilities.tolist(), strict=True):
-                writer.writerow([path, model.classes[best], *(f"{value:.6g}" for value in row)])
+                words = map(csv_cell, (str(path), model.classes[best]))
+                writer.writerow([*words, *(f"{value:.6g}" for value in row)])
     print(f"{len(paths)} images in {arguments.out}")
 
 

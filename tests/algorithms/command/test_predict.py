@@ -1,6 +1,8 @@
 """The final model of a run on new image files: the same probabilities as in the run, whatever was trained."""
 
 import csv
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -100,6 +102,17 @@ def test_images_of_other_sizes_are_squashed_as_in_training(photographs, tmp_path
     (row,) = predicted(folder, tmp_path / "out.csv", tmp_path / "large.webp")
     total = sum(float(value) for name, value in row.items() if name.startswith("probability"))
     assert total == pytest.approx(1, abs=1e-4)
+
+
+def test_names_that_are_no_text_or_look_like_formulas(photographs, tmp_path, monkeypatch):
+    folder, (image, *_) = trained(photographs, tmp_path, "vanilla"), (photographs / "train" / "light").iterdir()
+    names = [os.fsdecode(b"caf\xe9.png"), "=1+1.png"]
+    for name in names:
+        shutil.copy(image, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert predict.main([str(folder), *names, "-o", "out.csv", "--gpu", "cpu", "--threads", "1"]) == 0
+    with open("out.csv", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        assert [row["file"] for row in csv.DictReader(file)] == [names[0], "'=1+1.png"]
 
 
 def test_what_is_missing_is_told_in_one_line(photographs, tmp_path, capsys):
