@@ -13,6 +13,7 @@ if __name__ == "__main__":  # before the imports that take seconds
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads must not spin; read when torch starts
 
+import shlex
 import sys
 from dataclasses import asdict, replace
 
@@ -97,7 +98,7 @@ def train(config: RunConfig) -> dict:
     if result.get("cross_validation_seconds"):
         print(
             f"and {result['cross_validation_seconds']:.0f} s once to cross-validate the labels for "
-            f"python -m utils.audit {config.folder}; --cross_validate 0 does without"
+            f"python -m utils.audit {shlex.quote(str(config.folder))}; --cross_validate 0 does without"
         )
     return result
 

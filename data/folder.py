@@ -21,6 +21,7 @@ among those of which the CSV does not say that they are to be trained on.
 """
 
 import logging
+import shlex
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
@@ -153,7 +154,7 @@ def read_prepared(files: tuple[Path, Path], data_dir: Path, options: Options) ->
         if source.made_from != contents_digest([item.path for item in items.values()]):
             raise RunError(
                 f"{files[0]} was not made of the images that are in {data_dir} now. Remove it, or prepare it again: "
-                f"python -m data.prepare --dataset {NAME} --data_dir {data_dir} --overwrite."
+                f"python -m data.prepare --dataset {NAME} --data_dir {shlex.quote(str(data_dir))} --overwrite."
             )
     return source
 

@@ -1,6 +1,7 @@
 """Audit, look, apply, train again: labels that were planted wrong become right, and the model becomes better."""
 
 import csv
+import shlex
 
 import numpy as np
 import pytest
@@ -36,12 +37,13 @@ def test_three_commands_correct_planted_errors(photos, tmp_path, capfd):
     folder, true = photos
     flags = ["--dataset", "folder", "--data_dir", str(folder), "--alg", "vanilla", "--model", "MLP", "--epochs", "8"]
     flags += ["--lr", "0.02", "--batch_size", "32", "--best_by", "valid_accuracy", "--threads", "1", "--gpu", "cpu"]
-    flags += ["--log_dir", str(tmp_path / "log"), "--no_figures"]
+    flags += ["--log_dir", str(tmp_path / "my log"), "--no_figures"]
     assert train_mix.main(flags) == 0
-    run = tmp_path / "log/folder/vanilla/0.0_given/0"
+    run = tmp_path / "my log/folder/vanilla/0.0_given/0"
+    assert f"python -m utils.audit {shlex.quote(str(run))};" in capfd.readouterr().out
     assert audit([str(run)]) == 0
     corrections = run / "corrections.csv"
-    assert f"--annotations {corrections}" in capfd.readouterr().out
+    assert f"--annotations {shlex.quote(str(corrections))}" in capfd.readouterr().out
     with open(corrections, encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) >= 15, "of thirty planted errors"

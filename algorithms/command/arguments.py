@@ -179,7 +179,9 @@ def _add_frozen(group: Any) -> None:
     group.add_argument(
         "--views", type=number(int, low=0), help="augmented views of each image, beside the plain one (default: 0)"
     )
-    group.add_argument("--features_dir", type=Path, help="where features are kept (default: features/ in --log_dir)")
+    group.add_argument(
+        "--features_dir", type=any_path, help="where features are kept (default: features/ in --log_dir)"
+    )
 
 
 def _add_options(parser: Parser, dataset: str) -> None:
@@ -188,12 +190,14 @@ def _add_options(parser: Parser, dataset: str) -> None:
     for option in declared:
         details = flag_of(option)
         group.add_argument(f"--{option.name}", **details)
+    owners = defaultdict[str, list[str]](list)
     for other in datasets:
         for option in dataclasses.fields(datasets[other].options):
-            if f"--{option.name}" not in parser._option_string_actions:
-                parser.elsewhere.setdefault(
-                    f"--{option.name}", f"an option of {other}, which --dataset {dataset} does not have."
-                )
+            owners[f"--{option.name}"].append(other)
+    for flag, others in owners.items():
+        if flag not in parser._option_string_actions:
+            hint = f"an option of {', '.join(others)}, which --dataset {dataset} does not have."
+            parser.elsewhere.setdefault(flag, hint)
 
 
 def hparam_flags(stages: list[type[Method]], position: int, name: str) -> list[str]:
@@ -304,5 +308,5 @@ def remark(arguments: argparse.Namespace) -> None:
     for name, reason in IGNORED.items():
         if getattr(arguments, name) is not None:
             log.info("--%s has no effect: %s", name, reason)
-    if (arguments.gpu or "").isdigit() and not torch.cuda.is_available():
+    if (arguments.gpu or "").isdecimal() and not torch.cuda.is_available():
         log.info("--gpu %s: no CUDA device here, running on the CPU", arguments.gpu)

@@ -37,7 +37,10 @@ def predict(argv: list[str]) -> None:
     use_threads(arguments.threads)
     model = read_model(arguments.folder, pick_device(arguments.gpu), arguments.weights)
     paths = [path for given in arguments.images for path in (images_below(given) if given.is_dir() else [given])]
-    with replacing(arguments.out) as temporary, open(temporary, "w", encoding="utf-8", errors=BYTES, newline="") as file:
+    with (
+        replacing(arguments.out) as temporary,
+        open(temporary, "w", encoding="utf-8", errors=BYTES, newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "predicted_label", *(f"probability of {name}" for name in model.classes)])
         for start in tqdm(range(0, len(paths), BATCH), "predicting", unit="batch", disable=None):

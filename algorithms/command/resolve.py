@@ -214,7 +214,7 @@ def pick_device(gpu: str | None) -> torch.device:
             )
         return distributed.local_device()
     number_ = gpu or "0"
-    if not number_.isdigit():
+    if not number_.isdecimal():
         raise UsageError(f"--gpu {gpu}: wanted the number of a CUDA device, such as 0, or cpu.")
     if not torch.cuda.is_available():
         return torch.device("cpu")

@@ -32,3 +32,6 @@ def test_the_classes_of_files_cannot_be_told_beforehand():
 def test_an_option_of_another_set_is_named():
     with pytest.raises(UsageError, match=r"--palette: an option of colored_mnist, which --dataset bar does not have"):
         resolved("--dataset", "bar", "--palette", "pgd")
+    owners = "corrupted_cifar, framed_cifar, patched_cifar"
+    with pytest.raises(UsageError, match=f"--per_class: an option of {owners}, which --dataset cifar10 does not have"):
+        resolved("--dataset", "cifar10", "--per_class", "300")
