@@ -116,9 +116,13 @@ def check(source: Source, name: str) -> None:
     """Refuses what cannot be trained on, and warns of what says little.
 
     Raises:
-        RunError: a split is empty, labels are out of range, images are not alike, or only one is there to train on.
+        RunError: there are not two classes, a split is empty, labels are out of range, images are not alike, or only one
+            is there to train on.
     """
     classes = len(source.class_names)
+    if classes < 2:
+        found = printable(", ".join(source.class_names)) or "none"
+        raise RunError(f"{name}: wanted two classes or more, found {found}.")
     for split in SPLITS:
         clean: Clean = getattr(source, split)
         if not len(clean.labels):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from utils.errors import MachineError
 from utils.files import write_text
+
+DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def contents_digest(paths: Sequence[Path], about: str = "") -> str:
@@ -38,8 +41,8 @@ def noted_digest(paths: Sequence[Path], folder: Path, about: str = "") -> str:
     """
     stats = [(os.path.abspath(path), *_times(path)) for path in paths]
     noted = folder / f"content-{hashlib.sha256(repr((about, stats)).encode()).hexdigest()[:16]}"
-    if noted.exists():
-        return noted.read_text(encoding="utf-8")
+    if noted.exists() and DIGEST.fullmatch(there := noted.read_text(encoding="utf-8", errors="replace")):
+        return there
     found = contents_digest(paths, about)
     with suppress(MachineError):  # it is read again next time
         write_text(noted, found)

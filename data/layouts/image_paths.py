@@ -87,5 +87,5 @@ def images_below(folder: Path, needed: bool = True, left_out: LeftOut | None = N
 
 
 def names_below(root: Path, paths: list[Path]) -> tuple[str, ...]:
-    """The paths as `samples.csv` shows them: below `root`, with slashes."""
-    return tuple(path.relative_to(root).as_posix() for path in paths)
+    """The paths as `samples.csv` shows them: below `root` if they are there, with slashes."""
+    return tuple((path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths)

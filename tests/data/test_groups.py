@@ -77,6 +77,15 @@ def test_a_value_points_to_the_class_in_which_it_is_most_frequent_not_to_the_lar
     assert pointed_to(labels, men, 2, 2).tolist() == [1, 0]
 
 
+def test_a_table_may_name_images_that_lie_elsewhere(waterbirds, tmp_path_factory):
+    other = tmp_path_factory.mktemp("elsewhere") / "bird.jpg"
+    picture(other, 200)
+    changed(waterbirds, "000.Black_footed_Albatross/Bird_0000.jpg", str(other))
+    train = metadata(waterbirds, None, SMALL).train
+    assert train.files[:2] == (other.as_posix(), "000.Black_footed_Albatross/Bird_0001.jpg")
+    assert train.images[0].float().mean() == pytest.approx(200, abs=2)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

@@ -189,6 +189,11 @@ def test_names_of_classes_cannot_write_lines_of_their_own(load, caplog):
     assert all(message.isprintable() for message in caplog.messages)
 
 
+def test_a_single_class_is_refused(load):
+    with pytest.raises(RunError, match="toy: wanted two classes or more, found a"):
+        load(Source(some([5]), some([5]), some([5]), ("a",), "by hand"), nratio=0.0)
+
+
 def test_a_single_training_image_is_refused(load):
     with pytest.raises(RunError, match="toy: a single training image is left; a network needs at least two"):
         load(Source(some([1, 0]), some([5, 5]), some([5, 5]), ("a", "b"), "by hand"), nratio=0.0)

@@ -368,6 +368,9 @@ def test_a_noted_digest_reads_files_once_until_one_changes(tmp_path, monkeypatch
     paths[1].write_bytes(content)
     os.utime(paths[1], ns=(before.st_atime_ns, before.st_mtime_ns))
     assert noted_digest(paths, tmp_path / "notes", "rules") == contents_digest(paths, "rules") != first
+    for note in (tmp_path / "notes").iterdir():
+        note.write_bytes(b"\xff damaged")
+    assert noted_digest(paths, tmp_path / "notes", "rules") == contents_digest(paths, "rules")
     (tmp_path / "file").touch()
     assert noted_digest(paths, tmp_path / "file", "rules") == contents_digest(paths, "rules")
 
