@@ -116,8 +116,8 @@ def check(source: Source, name: str) -> None:
     """Refuses what cannot be trained on, and warns of what says little.
 
     Raises:
-        RunError: there are not two classes, a split is empty, labels are out of range, images are not alike, or only one
-            is there to train on.
+        RunError: there are not two classes, a split is empty, labels are out of range, images are not alike, or only
+            one is there to train on.
     """
     classes = len(source.class_names)
     if classes < 2:
