@@ -54,8 +54,8 @@ def train_all(argv: list[str]) -> list[dict]:
     arguments, presets, notes = distributed.from_writer(with_presets, arguments)
     for line in notes:
         print(line)
-    remark(arguments)
     config = replace(resolve(arguments), presets=presets)
+    remark(arguments, config.stages)
     if arguments.epochs is None:
         lengths = " and ".join(str(stage.settings.epochs) for stage in config.stages)
         print(f"{lengths} epochs, as {arguments.dataset} has by default; --epochs changes it")

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from algorithms.base import Method, methods
 from algorithms.command.listing import LISTS
 from algorithms.task import OPTIMIZERS, PRECISIONS, SCHEDULES
-from algorithms.training.config import STAGES
+from algorithms.training.config import STAGES, StageConfig
 from algorithms.training.criteria import CRITERIA, DEFAULT
 from algorithms.training.pairs import stages_of
 from algorithms.training.stopping import RULES
@@ -303,9 +303,15 @@ def _value_parser(alg: str) -> Parser:
     return build_parser(alg, "colored_digits", "")
 
 
-def remark(arguments: argparse.Namespace) -> None:
-    """Logs which of the flags given come to nothing, and why."""
-    for name, reason in IGNORED.items():
+def remark(arguments: argparse.Namespace, stages: Iterable[StageConfig]) -> None:
+    """Logs which of the flags given come to nothing in any of the run's stages, and why."""
+    reasons = dict(IGNORED)
+    settings = [stage.settings for stage in stages]
+    if all(each.opt != "SGD" for each in settings):
+        reasons["momentum"] = "only SGD has one"
+    if all(each.lr_decay == "CosineAnnealingLR" for each in settings):
+        reasons |= dict.fromkeys(("lr_decay_rate", "lr_decay_opt"), "CosineAnnealingLR falls to 0 without steps")
+    for name, reason in reasons.items():
         if getattr(arguments, name) is not None:
             log.info("--%s has no effect: %s", name, reason)
     if (arguments.gpu or "").isdecimal() and not torch.cuda.is_available():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from algorithms.command.arguments import parse_arguments
+from algorithms.command.arguments import parse_arguments, remark
 from algorithms.command.resolve import resolve
 from data.registry import datasets
 from utils.errors import UsageError
@@ -35,3 +35,19 @@ def test_an_option_of_another_set_is_named():
     owners = "corrupted_cifar, framed_cifar, patched_cifar"
     with pytest.raises(UsageError, match=f"--per_class: an option of {owners}, which --dataset cifar10 does not have"):
         resolved("--dataset", "cifar10", "--per_class", "300")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--opt Adam --momentum 0.5", ["--momentum"]),
+        ("--second.opt Adam --momentum 0.5 --lr_decay_opt 9", []),
+        ("--lr_decay CosineAnnealingLR --lr_decay_opt 9 --lr_decay_rate 0.5", ["--lr_decay_rate", "--lr_decay_opt"]),
+        ("--dataset bar --momentum 0.5", ["--momentum"]),
+    ],
+)
+def test_what_no_stage_of_the_run_uses_is_said(given, said, caplog):
+    caplog.set_level("INFO")
+    arguments = parse_arguments(given.split(), "train_mix.py")
+    remark(arguments, resolve(arguments).stages)
+    assert [line.partition(" has no effect: ")[0] for line in caplog.messages] == said
