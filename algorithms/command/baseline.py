@@ -12,11 +12,15 @@ NOT_ITS = {"--alg", "--preset", "--resampling", "--overwrite"}
 
 
 def arguments_for(alg: str, argv: list[str]) -> list[str]:
-    """`argv` for another `--alg`: without flags of hyper-parameters and of single stages, all others as they were."""
+    """`argv` for another `--alg`: without flags of hyper-parameters and of single stages, all others as they were.
+
+    `--preset none` stays: without it the other method would take what a search found.
+    """
     arguments = parse_arguments(argv, "")
     known = build_parser(arguments.alg, arguments.dataset, "")._option_string_actions
     stages = [methods[name] for name in stages_of(arguments.alg)]
-    dropped = NOT_ITS | {
+    dropped = NOT_ITS - ({"--preset"} if arguments.preset == "none" else set())
+    dropped |= {
         f"--{flag}"
         for position, method in enumerate(stages)
         for declared in dataclasses.fields(method.Hparams)

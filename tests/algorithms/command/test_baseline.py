@@ -20,7 +20,8 @@ from algorithms.command.resolve import resolve
         ("--alg jtt --online=true --bias_epochs 3 --deterministic", "--alg vanilla --deterministic"),
         ("--alg jtt --online true --no_figures", "--alg vanilla --no_figures"),
         ("--resampling false --compile --resampling --gpu cpu", "--alg vanilla --compile --gpu cpu"),
-        ("--preset none --overwrite --threads 1", "--alg vanilla --threads 1"),
+        ("--preset tuned --overwrite --threads 1", "--alg vanilla --threads 1"),
+        ("--preset none --alg jtt --preset=none", "--alg vanilla --preset none --preset=none"),
         (
             "--model MLP --opt Adam --noise_type asym --noise_style exact --clean_valid --augment none --log_dir 'a b' "
             "--threads 1 --indep_run 3 --bratio 0.01 --nratio 0.2 --run_name x --best_by valid_loss --data_dir d",
