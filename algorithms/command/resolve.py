@@ -110,8 +110,10 @@ def data_settings(arguments: argparse.Namespace) -> DataSettings:
     """
     recipe = datasets[arguments.dataset]
     matrix = arguments.noise_matrix
-    if matrix is not None and arguments.nratio is not None:
-        raise UsageError("--noise_matrix says how many labels are wrong. Leave out --nratio.")
+    if matrix is not None:
+        kinds = {"nratio": None, "noise_type": "sym", "noise_style": "reference"}
+        for flag in (flag for flag, unless in kinds.items() if getattr(arguments, flag) != unless):
+            raise UsageError(f"--noise_matrix decides alone which labels are wrong. Leave out --{flag}.")
     nratio = recipe.defaults.nratio if arguments.nratio is None else arguments.nratio
     last = STAGES[len(stages_of(arguments.alg)) - 1]
     settings = _settings(vars(arguments), recipe.defaults, last, selector=False)

@@ -51,3 +51,12 @@ def test_what_no_stage_of_the_run_uses_is_said(given, said, caplog):
     arguments = parse_arguments(given.split(), "train_mix.py")
     remark(arguments, resolve(arguments).stages)
     assert [line.partition(" has no effect: ")[0] for line in caplog.messages] == said
+
+
+@pytest.mark.parametrize("flags", [("--nratio", "0.1"), ("--noise_type", "asym"), ("--noise_style", "exact")])
+def test_a_noise_matrix_decides_alone(tmp_path, flags):
+    (tmp_path / "noise.csv").write_text("0.9,0.1\n0.2,0.8\n")
+    given = ["--noise_matrix", str(tmp_path / "noise.csv")]
+    assert resolved(*given).data.nratio == 0.15
+    with pytest.raises(UsageError, match=f"Leave out {flags[0]}"):
+        resolved(*given, *flags)
