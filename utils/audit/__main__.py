@@ -94,14 +94,14 @@ def audit(folder: Path, top: int, output: Path | None, html: Path | None, overwr
     about = belief(samples, ranked, result.get("warnings", []))
     print("\n".join(f"- {printable(line)}" for line in about), end="\n\n")
     print(report(samples, ranked, top))
-    if html is not None:
-        suspects = read_suspects(folder, len(samples["index"]))
-        _write(html, page(f"Suspicious labels of {folder}", samples, ranked, suspects, about), overwrite, "--page")
-        print(f"\nWith pictures and what looks alike: {html}")
     if config.get("arguments", {}).get("dataset") == "folder" and (samples["file"] != "").all():
         _write_corrections(folder, samples, ranked, top, config, output, overwrite)
     elif output is not None:
         raise UsageError("-o: only --dataset folder, with images in files, takes corrections. This run's set does not.")
+    if html is not None:
+        suspects = read_suspects(folder, len(samples["index"]))
+        _write(html, page(f"Suspicious labels of {folder}", samples, ranked, suspects, about), overwrite, "--page")
+        print(f"\nWith pictures and what looks alike: {html}")
 
 
 def _write_corrections(

@@ -58,6 +58,6 @@ def read_suspects(folder: Path, images: int) -> Suspects:
         return found
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing: a run with --no_figures, or an older one, leaves no pictures. Train again "
-                       "with --overwrite.") from error  # fmt: skip
+                       "with figures and --overwrite.") from error  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(f"{path} is not what a run writes ({error}). Train again with --overwrite.") from error

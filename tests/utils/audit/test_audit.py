@@ -217,3 +217,4 @@ def test_pictures_that_are_missing_or_foreign_are_one_line(folder, change, capsy
         read_suspects(run, 6)
     assert main([str(run), "--page", str(tmp_path / "page.html")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+    assert (run / "corrections.csv").exists(), "they need no pictures"
