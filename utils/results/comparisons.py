@@ -226,13 +226,16 @@ def _without_run_name(runs: Iterable[Run], algs: set[str], dataset: str) -> dict
 
 
 def _gain(row: Row, base: Row, when: str, key: str) -> str:
-    """The mean of the differences with its interval; "n/a" if no seed of both has a value, "missing" if none is."""
+    """The mean of the differences, its interval and how many there are; or why there are none."""
     gains = differences(row, base, when, key)
-    if not gains:
-        seeds = ({run.seed for run in one_per_seed(each.runs)} for each in (row, base))
-        return "n/a" if set.intersection(*seeds) else "missing"
     spread = f", {interval(gains)}" if len(gains) > 1 else ""
-    return f"{statistics.mean(gains):+.1f}{spread} ({len(gains)})"
+    return f"{statistics.mean(gains):+.1f}{spread} ({len(gains)})" if gains else _absent(row, base)
+
+
+def _absent(row: Row, base: Row) -> str:
+    """The word for no difference: "n/a" where seeds of both are there but not the metric, else "missing"."""
+    seeds = ({run.seed for run in one_per_seed(each.runs)} for each in (row, base))
+    return "n/a" if set.intersection(*seeds) else "missing"
 
 
 def differences_tables(runs: list[Run], asked: Namespace) -> list[Table]:
@@ -261,7 +264,8 @@ def differences_tables(runs: list[Run], asked: Namespace) -> list[Table]:
             for base in bases or known[:1]:
                 gains = differences(row, base, when, key) if bases else []
                 label = row.label if len(bases) < 2 else f"{row.label} above {base.label}"
-                mean = f"{statistics.mean(gains):+.1f}" if gains else "missing"
+                absent = _absent(row, base) if bases else "missing"
+                mean = f"{statistics.mean(gains):+.1f}" if gains else absent
                 cells.append([label, str(len(gains)), mean, interval(gains)])
         names = " or ".join(base.label for base in known)
         title = f"{data.title}: {asked.metric}, {when}, points above {names} on the same seeds"

@@ -118,6 +118,7 @@ def test_a_table_of_ratios(log_dir):
 def test_differences_are_taken_on_the_same_seeds(log_dir):
     flags = ("--show", "differences", "--ratios", "0.1_0.05")
     assert table(log_dir, *flags)[2:] == [["gce (long_run)", "2", "+30.0", "-97.1 to +157.1"]]
+    assert table(log_dir, *flags, "--metric", "debiased_valid")[2:] == [["gce (long_run)", "0", "n/a", "n/a"]]
     with pytest.raises(UsageError, match="no finished run of sce on toy"):
         table(log_dir, *flags, "--against", "sce")
 
