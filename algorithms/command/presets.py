@@ -144,7 +144,7 @@ def _taken(
         mine = next((stage for stage in preset["stages"] if stage["method"] == method.name), None)
         if mine is None:
             continue
-        for name, flag in _overruled(arguments, method, config, position, mine):
+        for name, flag in _overruled(arguments, stages, config, position, mine):
             lines.append(f"preset for {method.name}: {name} of {path} is left out, for --{flag} is given")
             mine = {**mine, "hparams": {key: value for key, value in mine["hparams"].items() if key != name}}
         taken = _missing_flags(arguments, stages, position, mine, path)
@@ -162,13 +162,16 @@ def _taken(
 
 
 def _overruled(
-    arguments: argparse.Namespace, method: type[Method], config: StageConfig, position: int, preset: StagePreset
+    arguments: argparse.Namespace, stages: list[type[Method]], config: StageConfig, position: int, preset: StagePreset
 ) -> list[tuple[str, str]]:
     """Hyper-parameters of the preset that would change a training setting which a flag gives, and that flag."""
-    found = []
+    found, method = [], stages[position]
     for declared in dataclasses.fields(method.Hparams):
         value = preset["hparams"].get(declared.name)
-        if not isinstance(value, type(declared.default)):  # not there, or refused where it is parsed
+        given = any(
+            getattr(arguments, flag, None) is not None for flag in hparam_flags(stages, position, declared.name)
+        )
+        if given or not isinstance(value, type(declared.default)):  # not there, or refused where it is parsed
             continue
         hparams = dataclasses.replace(config.hparams, **{declared.name: value})
         changed = method.stage_settings(config.settings, hparams)

@@ -166,6 +166,10 @@ def test_a_flag_wins_over_a_hyper_parameter_that_would_change_its_setting(write,
     assert f"bias_epochs of {file} is left out, for {flag} is given" in lines[0]
     arguments = parse_arguments(["--alg", "jtt_gce", "--preset", file, "--second.epochs", "1"], "")
     assert [stage.settings.epochs for stage in resolve(with_presets(arguments)[0]).stages] == [8, 1]
+    arguments = parse_arguments(["--alg", "jtt_gce", "--preset", file, flag, "1", "--bias_epochs", "2"], "")
+    completed, _, lines = with_presets(arguments)
+    assert resolve(completed).stages[0].settings.epochs == 2
+    assert not any("is left out" in line for line in lines), "it is --bias_epochs that wins"
 
 
 def test_a_clashing_name_reaches_its_own_stage(write, resolved):
