@@ -12,7 +12,9 @@ or a data set whose items are such tuples for one image. Images are uint8, or fl
 Without true labels, those of training and validation images are unknown, and test labels are taken as true.
 """
 
+import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from data.augment import BAR
 from data.holdout import hold_out
 from data.registry import Defaults, NoOptions, Recipe, datasets
 from data.split import Clean, Source
+from utils.cli import folder_name
 from utils.errors import UsageError
 
 _mine: dict[str, Recipe] = {}
@@ -51,12 +54,16 @@ def add_dataset(
     Raises:
         UsageError: the name is that of another data set, or a split is not what is described above.
     """
+    try:
+        folder_name(name)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"add_dataset: {error}.") from None
     if name in datasets and name not in _mine:
         raise UsageError(f"add_dataset: there is a data set {name!r} already. Take another name.")
     parts = {
         part: _clean(split, part)
         for part, split in (("train", train), ("test", test), ("valid", valid))
-        if split is not None
+        if part == "train" or split is not None
     }
     held = []
     for part, share in (("test", 0.2), ("valid", 0.1)):
@@ -68,7 +75,7 @@ def add_dataset(
             parts["train"] = parts["train"].subset((~out).nonzero().flatten())
             held.append(part)
     count = 1 + max(int(clean.labels.max()) for clean in parts.values())
-    names = tuple(map(str, class_names or range(count)))
+    names = tuple(map(str, range(count) if class_names is None else class_names))
     origin = "given in Python" + (f"; {' and '.join(held)} held out of the training images" if held else "")
     source = Source(parts["train"], parts["valid"], parts["test"], names, origin)
 
@@ -85,6 +92,10 @@ def add_dataset(
 
 def _clean(split: Any, part: str) -> Clean:
     if not isinstance(split, tuple):
+        if not (hasattr(split, "__len__") and hasattr(split, "__getitem__")):
+            raise UsageError(
+                f"add_dataset, {part}: wanted arrays or a map-style data set, found {type(split).__name__}."
+            )
         items = [split[i] for i in range(len(split))]
         if not items or any(not isinstance(item, tuple | list) or len(item) != len(items[0]) for item in items):
             raise UsageError(
@@ -94,23 +105,31 @@ def _clean(split: Any, part: str) -> Clean:
     images, *labels = split
     if not 1 <= len(labels) <= 3 or not len(images):
         raise UsageError(f"add_dataset, {part}: wanted (images, labels) or (images, labels, true labels, bias labels).")
-    pixels = torch.stack([_pixels(image, f"add_dataset, {part}, image {i}") for i, image in enumerate(images)])
+    pixels = [_pixels(image, f"add_dataset, {part}, image {i}") for i, image in enumerate(images)]
+    sizes = {tuple(image.shape[1:]) for image in pixels}
+    if len(sizes) > 1:
+        raise UsageError(f"add_dataset, {part}: images differ in size: {sorted(sizes)[0]}, {sorted(sizes)[1]}.")
     given, true, bias = (_labels(values, len(pixels), part) for values in (*labels, None, None)[:3])
     if given is None or given.min() < 0:
         raise UsageError(f"add_dataset, {part}: labels must be whole numbers from 0.")
     unknown = torch.full_like(given, -1)
     if true is None and part != "test":
         true = unknown
-    return Clean(pixels, given, unknown if bias is None else bias, true)
+    return Clean(torch.stack(pixels), given, unknown if bias is None else bias, true)
 
 
 def _labels(values: Any, count: int, part: str) -> Tensor | None:
     if values is None:
         return None
-    array = np.asarray([int(value) for value in values])
-    if array.shape != (count,):
-        raise UsageError(f"add_dataset, {part}: {count} images have {len(array)} labels.")
-    return torch.from_numpy(array).long()
+    given: list[Any] = list(values)
+    labels: list[int] = []
+    with suppress(TypeError, ValueError, OverflowError):  # whatever is no number
+        labels = [int(value) for value in given]
+    if len(given) != count:
+        raise UsageError(f"add_dataset, {part}: {count} images have {len(given)} labels.")
+    if labels != given:
+        raise UsageError(f"add_dataset, {part}: labels must be whole numbers.")
+    return torch.tensor(labels)
 
 
 def _pixels(image: Any, what: str) -> Tensor:

@@ -100,11 +100,21 @@ def test_true_labels_and_bias_labels_are_kept_apart():
         ((np.zeros((4, 8, 8, 3), np.uint8),), "wanted"),
         ((np.zeros((4, 8, 8, 3), np.uint8), [0, -1, 0, 1]), "from 0"),
         ([np.zeros((8, 8, 3), np.uint8)], "every item must be"),
+        ((np.zeros((2, 8, 8, 3), np.uint8), ["cat", "dog"]), "labels must be whole numbers"),
+        ((np.zeros((2, 8, 8, 3), np.uint8), [0.5, 1]), "labels must be whole numbers"),
+        ((np.zeros((2, 8, 8, 3), np.uint8), [0, None]), "labels must be whole numbers"),
+        (([np.zeros((8, 8)), np.zeros((8, 9))], [0, 1]), r"differ in size: \(8, 8\), \(8, 9\)"),
+        (None, "found NoneType"),
     ],
 )
 def test_other_things_are_refused_by_name(split, words):
     with pytest.raises(UsageError, match=words):
         add_dataset("mine", train=split)
+
+
+def test_a_name_that_could_be_no_folder_is_refused():
+    with pytest.raises(UsageError, match="cannot be part of a folder's name"):
+        add_dataset("a/b", train=arrays())
 
 
 def test_the_suite_s_own_names_are_taken():
