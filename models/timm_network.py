@@ -83,7 +83,7 @@ def timm_network(name: str) -> type[Network]:
     """The network class for `name`, which begins with "timm:".
 
     Raises:
-        UsageError: timm is not installed, or has no network of that name.
+        UsageError: timm is not installed, or has no network or no weights of that name.
     """
     short = name.removeprefix(PREFIX)
     try:
@@ -94,7 +94,11 @@ def timm_network(name: str) -> type[Network]:
         near = ", ".join(f"{PREFIX}{other}" for other in difflib.get_close_matches(short, timm.list_models(), n=3))
         hint = f" Near it: {near}." if near else ""
         raise UsageError(f"--model {name}: timm {timm.__version__} has no such network.{hint}")
-    about = timm.get_pretrained_cfg(short)
+    try:
+        about = timm.get_pretrained_cfg(short)
+    except RuntimeError as error:
+        tagged = ", ".join(f"{PREFIX}{other}" for other in timm.list_pretrained(f"{short.partition('.')[0]}.*"))
+        raise UsageError(f"--model {name}: timm {timm.__version__} has no such weights. Known: {tagged}.") from error
     published = preprocessing = None
     if about is not None:
         hub = f"https://huggingface.co/{about.hf_hub_id}/resolve/main/model.safetensors"

@@ -93,6 +93,9 @@ def test_offline_one_message_names_the_file(tmp_path, monkeypatch):
 def test_unknown_names_and_a_missing_package(monkeypatch):
     with pytest.raises(UsageError, match=r"Near it: .*timm:resnet18"):
         networks["timm:resnet1x"]
+    for tag in (".nope", ".", ".a1_in1k.x"):
+        with pytest.raises(UsageError, match=r"has no such weights\. Known: .*timm:resnet50\.a1_in1k"):
+            networks[f"timm:resnet50{tag}"]
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
     with pytest.raises(UsageError, match="pip install timm"):
         networks["timm:resnet26d"]
