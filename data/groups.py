@@ -119,7 +119,10 @@ def celeba(data_dir: Path, bratio: float | None, options: CelebaOptions) -> Sour
         raise RunError(f"{root}/list_attr_celeba says nothing of {listed(missing)}.")
 
     def named(attribute: str) -> list[str]:
-        return [attribute if attributes[name][attribute] == "1" else f"not {attribute}" for name in names]
+        values = [attributes[name][attribute] for name in names]
+        if strange := set(values) - {"1", "-1", "0"}:
+            raise RunError(f"{root}/list_attr_celeba: {attribute} is {listed(sorted(strange))}; wanted 1, or -1 or 0.")
+        return [attribute if value == "1" else f"not {attribute}" for value in values]
 
     reading = Reading(options.image_size, options.skip_damaged, options.cache_dir)
     return _source(
@@ -235,6 +238,8 @@ def _celeba_table(root: Path, name: str) -> dict[str, dict[str, str]]:
     """The rows of one of CelebA's tables, by image."""
     if (root / f"{name}.csv").is_file():
         header, rows = _read_csv(root / f"{name}.csv")
+        if len(header) < 2:
+            raise RunError(f"{root / name}.csv: wanted a column of images and others, found {listed(header)}.")
         return {row[header[0]]: {column: row[column].strip() for column in header[1:]} for row in rows}
     path = root / f"{name}.txt"
     try:
@@ -245,6 +250,8 @@ def _celeba_table(root: Path, name: str) -> dict[str, dict[str, str]]:
     columns = ["partition"]
     if lines and len(lines[0]) == 1:  # the attributes' table begins with its length and their names
         columns, lines = lines[1] if len(lines) > 1 else [], lines[2:]
+    if not lines:
+        raise RunError(f"{path} has no rows.")
     for cells in lines:
         if len(cells) != len(columns) + 1:
             raise RunError(f"{path}: {cells[0]} has {len(cells) - 1} values; wanted {len(columns)}.")

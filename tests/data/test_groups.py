@@ -1,5 +1,6 @@
 """Benchmarks' own layouts: which files, columns and names are understood, and what is said where one is missing."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,23 @@ def test_celeba_says_what_is_missing(tmp_path):
         celeba(tmp_path, None, CelebaOptions(target="Hat"))
     with pytest.raises(UsageError, match="the class too"):
         celeba(tmp_path, None, CelebaOptions(cue="Blond_Hair"))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "file", "change", "words"),
+    [
+        ("csv", "list_eval_partition", lambda text: re.sub(r",\w+", "", text), "wanted a column of images and others"),
+        ("txt", "list_eval_partition", lambda text: "", "list_eval_partition.txt has no rows"),
+        ("txt", "list_attr_celeba", lambda text: "\n".join(text.splitlines()[:2]), "list_attr_celeba.txt has no rows"),
+        ("csv", "list_attr_celeba", lambda text: text.replace("-1", "no"), "Blond_Hair is no; wanted 1, or -1 or 0"),
+    ],
+)
+def test_celeba_s_tables_of_other_contents_are_told_in_one_line(tmp_path, suffix, file, change, words):
+    table = faces(tmp_path, suffix) / f"{file}.{suffix}"
+    table.write_text(change(table.read_text()))
+    with pytest.raises(RunError, match=words) as error:
+        celeba(tmp_path, None, CelebaOptions(image_size=8))
+    assert "\n" not in str(error.value)
 
 
 def test_the_worst_group_and_the_adjusted_accuracy_go_by_the_cue_s_values(waterbirds):
