@@ -48,6 +48,11 @@ class Preset(TypedDict):
     images: NotRequired[str]
 
 
+def committed(dataset: str, alg: str) -> Path:
+    """The file of `--preset tuned`, which need not be there."""
+    return COMMITTED / dataset / f"{alg}.json"
+
+
 def found_for(config: RunConfig) -> dict[str, Any]:
     """The subject of a search's finding: all arguments of a run but hyper-parameters, seed and what judges epochs."""
     searched = {
@@ -110,7 +115,7 @@ def load(path: Path) -> Preset:
 def _chosen(arguments: argparse.Namespace, automatic: bool) -> Path | None:
     alg = "_".join(stages_of(arguments.alg))
     if arguments.preset == "tuned":
-        path = COMMITTED / arguments.dataset / f"{alg}.json"
+        path = committed(arguments.dataset, alg)
         if not path.is_file():
             there = ", ".join(sorted(f"{file.stem} on {file.parent.name}" for file in COMMITTED.glob("*/*.json")))
             raise UsageError(f"--preset tuned: there is none for {alg} on {arguments.dataset}, only: {there}.")
