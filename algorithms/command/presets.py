@@ -87,7 +87,9 @@ def with_presets(
     aside = f"preset {path} is left aside: {{}}. --preset {path} takes it."
     if preset["oracle"] and not by_name:
         return arguments, (), [aside.format("it was chosen on test data (oracle)")]
-    values, used, lines = _taken(arguments, preset, path)
+    everything, _, _ = _taken(arguments, preset, path, same_flags=True)
+    same_flags = _trained_as_found(preset, resolve(argparse.Namespace(**{**vars(arguments), **everything})))
+    values, used, lines = _taken(arguments, preset, path, same_flags)
     completed = argparse.Namespace(**{**vars(arguments), **values})
     other = _found_for_others(preset, resolve(completed), look_at_images=not by_name)
     if other and not by_name:
@@ -126,6 +128,13 @@ def _chosen(arguments: argparse.Namespace, automatic: bool) -> Path | None:
     return own if automatic and own.is_file() else None
 
 
+def _trained_as_found(preset: Preset, config: RunConfig) -> bool:
+    """Whether the stages of a run that has taken all of a preset have the settings that it was found with."""
+    found, now = preset.get("found_for", {}), found_for(config)
+    settings = [name for name in found if name.rpartition(".")[2] in SETTINGS]
+    return bool(settings) and all(now.get(name) == found[name] for name in settings)
+
+
 def _found_for_others(preset: Preset, config: RunConfig, look_at_images: bool) -> str:
     """The differences between what a preset was found for and a run that has taken it; empty if there are none."""
     if "found_for" not in preset or "images" not in preset:
@@ -138,9 +147,14 @@ def _found_for_others(preset: Preset, config: RunConfig, look_at_images: bool) -
 
 
 def _taken(
-    arguments: argparse.Namespace, preset: Preset, path: Path
+    arguments: argparse.Namespace, preset: Preset, path: Path, same_flags: bool
 ) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
-    """The flags that the stages of a run take from a preset; which took what, for the record; lines to print."""
+    """The flags that the stages of a run take from a preset; which took what, for the record; lines to print.
+
+    Args:
+        same_flags: the search had the flags of all stages, such as --epochs, so that a hyper-parameter that changes a
+            stage's setting, such as `bias_epochs`, changes it again.
+    """
     stages = [methods[name] for name in stages_of(arguments.alg)]
     values: dict[str, Any] = {}
     used, lines = [], []
@@ -149,7 +163,7 @@ def _taken(
         mine = next((stage for stage in preset["stages"] if stage["method"] == method.name), None)
         if mine is None:
             continue
-        for name, flag in _overruled(arguments, stages, config, position, mine):
+        for name, flag in _overruled(arguments, stages, config, position, mine, same_flags):
             lines.append(f"preset for {method.name}: {name} of {path} is left out, for --{flag} is given")
             mine = {**mine, "hparams": {key: value for key, value in mine["hparams"].items() if key != name}}
         taken = _missing_flags(arguments, stages, position, mine, path)
@@ -167,7 +181,12 @@ def _taken(
 
 
 def _overruled(
-    arguments: argparse.Namespace, stages: list[type[Method]], config: StageConfig, position: int, preset: StagePreset
+    arguments: argparse.Namespace,
+    stages: list[type[Method]],
+    config: StageConfig,
+    position: int,
+    preset: StagePreset,
+    same_flags: bool,
 ) -> list[tuple[str, str]]:
     """Hyper-parameters of the preset that would change a training setting which a flag gives, and that flag."""
     found, method = [], stages[position]
@@ -181,9 +200,8 @@ def _overruled(
         hparams = dataclasses.replace(config.hparams, **{declared.name: value})
         changed = method.stage_settings(config.settings, hparams)
         for setting in SETTINGS:
-            flags = [
-                flag for flag in (setting, f"{STAGES[position]}.{setting}") if getattr(arguments, flag) is not None
-            ]
+            telling = [*([] if same_flags else [setting]), f"{STAGES[position]}.{setting}"]
+            flags = [flag for flag in telling if getattr(arguments, flag) is not None]
             if flags and getattr(changed, setting) != getattr(config.settings, setting):
                 found.append((declared.name, flags[-1]))
     return found

@@ -172,6 +172,17 @@ def test_a_flag_wins_over_a_hyper_parameter_that_would_change_its_setting(write,
     assert not any("is left out" in line for line in lines), "it is --bias_epochs that wins"
 
 
+def test_what_was_found_beside_the_same_flags_is_taken_beside_them(write, tmp_path):
+    content = found(preset(jtt={"bias_epochs": 8, "lbd_up": 5}, gce={"q": 0.3}), "--epochs", "15")
+    write(f"{tmp_path}/log/colored_digits/jtt_gce/0.1_0.05/preset/best.json", content)
+    for epochs, lengths in ((15, [8, 15]), (14, [14, 14])):
+        arguments = parse_arguments(["--alg", "jtt_gce", "--epochs", str(epochs), "--log_dir", f"{tmp_path}/log"], "")
+        assert [stage.settings.epochs for stage in resolve(with_presets(arguments)[0]).stages] == lengths
+    file = write("mine.json", content)
+    arguments = parse_arguments(["--alg", "jtt_gce", "--epochs", "15", "--nratio", "0.4", "--preset", file], "")
+    assert [stage.settings.epochs for stage in resolve(with_presets(arguments)[0]).stages] == [8, 15], "on other data"
+
+
 def test_a_clashing_name_reaches_its_own_stage(write, resolved):
     file = write("mine.json", preset(deneb={"warmup": 2}, dividemix={"warmup": 3}))
     hparams, *_ = resolved("--alg", "deneb_dividemix", "--preset", file)
