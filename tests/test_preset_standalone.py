@@ -99,6 +99,21 @@ def test_a_search_goes_on_extends_and_shares_trials_with_other_searches(command,
     assert len(trained) == 5, "finished trials are kept"
 
 
+def test_what_a_search_says_of_its_trials_is_that_of_its_history(command, tmp_path):
+    """A kill may come between the two; and what replaces a search does not leave the former one's preset."""
+    command("--search_trial", 2)
+    folder = tmp_path / HOME / "preset"
+    said = {name: (folder / name).read_text() for name in ("best.json", "conf.log")}
+    (folder / "best.json").unlink()
+    (folder / "conf.log").write_text("of the first trial")
+    command("--search_trial", 2)
+    assert {name: (folder / name).read_text() for name in said} == said
+    code, *_ = command("--search_trial", 2, "--overwrite", "--lr", 1e30)
+    assert code == 1
+    assert not (folder / "best.json").exists()
+    assert "failed" in (folder / "conf.log").read_text()
+
+
 def test_trials_share_a_trained_selector(command, trained):
     command("--alg", "jtt", "--bias_epochs", 0, "--search_trial", 3)
     assert [type(hparams).__qualname__ for hparams in trained].count("Jtt.Hparams") == 1

@@ -7,6 +7,9 @@ from typing import Any
 
 PREFIXES = ("first", "second", "third")
 
+FOLLOWING = ("--referee.", "--cross_validation.")
+"""Settings that follow from others, and are named only where nothing else differs."""
+
 
 def digest(value: Any) -> str:
     """Twelve hexadecimal digits that name a JSON value, whatever the order of its keys."""
@@ -15,7 +18,7 @@ def digest(value: Any) -> str:
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """The arguments that differ, as `--lr 0.1 there, 0.05 now`; one that differs alike in all stages is named once."""
-    before, now = _plain(before), _plain(now)
+    before, now = _told(before), _told(now)
     differing = {
         name: f"{_shown(before, name)} there, {_shown(now, name)} now"
         for name in dict.fromkeys([*now, *before])
@@ -27,7 +30,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         prefix, _, bare = name.partition(".")
         alike = prefix in stages and all(differing.get(f"{stage}.{bare}") == line for stage in stages)
         lines[f"--{bare if alike else name} {line}"] = None
-    own = [line for line in lines if not line.startswith("--referee")]
+    own = [line for line in lines if not line.startswith(FOLLOWING)]
     return own or list(lines)
 
 
@@ -38,6 +41,12 @@ def changed_parts(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
         there, here = before[split].get("contents", {}), now[split]["contents"]
         parts += [f"the {kind} of {split}" for kind in here if there.get(kind) != here[kind]]
     return parts
+
+
+def _told(values: dict[str, Any]) -> dict[str, Any]:
+    """`_plain` values by the flags that set them, as far as these have other names."""
+    flat = _plain(values)
+    return flat | {"cross_validate": flat.pop("cross_validation.hparams.folds", 0)}
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -54,13 +54,13 @@ def committed(dataset: str, alg: str) -> Path:
 
 
 def found_for(config: RunConfig) -> dict[str, Any]:
-    """The subject of a search's finding: all arguments of a run but hyper-parameters, seed and what judges epochs."""
+    """The subject of a search's finding: all arguments of a run but hyper-parameters, seed and what judges epochs or labels."""
     searched = {
         f"{STAGES[number]}.{name}" if len(config.stages) > 1 else name
         for number, stage in enumerate(config.stages)
         for name in dataclasses.asdict(stage.hparams)
     }
-    left_out = searched | {"seed", "best_by", "referee", "eval_every"}
+    left_out = searched | {"seed", "best_by", "referee", "cross_validation", "eval_every"}
     return {name: value for name, value in config.arguments().items() if name not in left_out}
 
 

@@ -201,7 +201,9 @@ def run_search(arguments: argparse.Namespace, command: str) -> str:
         _claim(folder, plan, config, dataset, arguments.overwrite)
         bar = tqdm(total=plan.wanted, desc="search", unit="trial", disable=None)
         images = dataset.contents["train"]["images"]
-        history = History(folder / "trials.jsonl", plan.space, Notes(folder, plan, evaluate, images, command, bar))
+        notes = Notes(folder, plan, evaluate, images, command, bar)
+        history = History(folder / "trials.jsonl", plan.space, notes)
+        notes.write(history)  # a kill may have come between a trial and what is said of it
         bar.update(len(history.trials))
         if arguments.engine == "ray":
             _search_with_ray(plan, evaluate, history, arguments)
@@ -245,7 +247,8 @@ def _claim(folder: RunFolder, plan: Plan, config: RunConfig, dataset: Dataset, o
     about = {"hyperopt": plan.tpe, "search_seed": plan.seed, "prune": plan.prune}
     identity = {**about, **{f"space of {name}": values for name, values in plan.space.items()}, **fixed}
     if overwrite:
-        (folder / "trials.jsonl").unlink(missing_ok=True)
+        for name in ("best.json", "conf.log", "search.png", "trials.jsonl"):
+            (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "ray", ignore_errors=True)
     outputs.write_config(config, identity, folder, folder.start(identity, overwrite), dataset)
 
@@ -262,12 +265,7 @@ class Notes:
     bar: tqdm
 
     def __call__(self, history: History, trial: Trial) -> None:
-        title = self.evaluate.title
-        write_text(self.folder / "conf.log", trials_csv(history, title))
-        best = "none finished yet"
-        if ranked := history.ranked(self.plan.maximise):
-            best = f"best {title} {ranked[0].objective:.4f} in trial {ranked[0].number}"
-            write_json(self.folder / "best.json", self.preset(ranked[0], len(history.trials)))
+        best = self.write(history)
         self.bar.set_postfix_str(best, refresh=False)
         self.bar.update()
         outcome = trial.error or trial.status if trial.objective is None else f"{trial.objective:.4f}"
@@ -282,6 +280,17 @@ class Notes:
             trial.seconds,
             best,
         )
+
+    def write(self, history: History) -> str:
+        """Writes `conf.log` and `best.json` as far as there is something to say; returns which trial is the best."""
+        title = self.evaluate.title
+        if history.trials:
+            write_text(self.folder / "conf.log", trials_csv(history, title))
+        ranked = history.ranked(self.plan.maximise)
+        if not ranked:
+            return "none finished yet"
+        write_json(self.folder / "best.json", self.preset(ranked[0], len(history.trials)))
+        return f"best {title} {ranked[0].objective:.4f} in trial {ranked[0].number}"
 
     def preset(self, best: Trial, trials: int) -> dict[str, Any]:
         """A trial as a preset file's content: all hyper-parameters, and those training settings that were searched."""

@@ -5,6 +5,7 @@ import pytest
 from utils.identity import changed_parts, differences, digest
 
 ONE = {"alg": "gce", "lr": 0.1, "seed": 0, "opt": "SGD", "matrix": (1, 2)}
+FOLDS = {"cross_validation": {"method": "confident", "hparams": {"folds": 3}, "settings": {"lr": 0.1}}}
 TWO = {"first.lr": 0.1, "second.lr": 0.1, "second.q": 0.7, "seed": 0}
 
 
@@ -22,6 +23,8 @@ TWO = {"first.lr": 0.1, "second.lr": 0.1, "second.q": 0.7, "seed": 0}
         (TWO, TWO | {"second.lr": 0.2}, ["--second.lr 0.1 there, 0.2 now"]),
         (ONE | {"referee": {"a": {"lr": 1}}}, ONE | {"referee": {"a": {"lr": 2}}}, ["--referee.a.lr 1 there, 2 now"]),
         (ONE | {"referee": {"lr": 1}}, ONE | {"referee": {"lr": 2}, "lr": 2}, ["--lr 0.1 there, 2 now"]),
+        (ONE | FOLDS, ONE, ["--cross_validate 3 there, 0 now"]),
+        (ONE | FOLDS, ONE | {"lr": 0.2}, ["--lr 0.1 there, 0.2 now", "--cross_validate 3 there, 0 now"]),
         (ONE, ONE | {"matrix": list(range(100))}, [f"--matrix [1, 2] there, {str(list(range(100)))[:57]}... now"]),
     ],
 )  # fmt: skip

@@ -83,6 +83,7 @@ def test_what_a_search_in_this_log_folder_found_for_this_run_is_taken(write, res
     assert all("best.json" in line and "30 trials by valid_accuracy" in line for line in lines)
     assert resolved("--alg", "deneb_gce", "--seed", "3", "--best_by", "valid_loss")[0][0].tau == 5
     assert resolved("--alg", "deneb_gce", "--eval_every", "5")[0][0].tau == 5
+    assert resolved("--alg", "deneb_gce", "--cross_validate", "3")[0][0].tau == 5, "trials do without"
     assert resolved("--alg", "deneb_gce", "--preset", "none")[0][0].tau == 1
     assert resolved("--alg", "deneb_sce")[0][0].tau == 1, "another pair"
 
