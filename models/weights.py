@@ -115,6 +115,8 @@ def _fill(network: Any, state: Any, last_layer: bool = False) -> None:
         given = {name: tensor for name, tensor in given.items() if not name.startswith("fc.")}
         kept |= {name: own[name] for name in own if name.startswith("fc.")}
     network.load_state_dict({**kept, **given})
+    if odd := [name for name, tensor in network.state_dict().items() if not tensor.isfinite().all()]:
+        raise ValueError(f"there are numbers that are not finite, in {', '.join(odd)}")
 
 
 def _reason(error: Exception) -> str:

@@ -79,8 +79,10 @@ def number(
             value = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {wanted}") from None
-        if not abs(value) <= LARGEST[kind]:
+        if abs(value) > LARGEST[kind]:
             raise argparse.ArgumentTypeError(f"{text[:40]} is not {wanted}: its size is above {LARGEST[kind]:g}")
+        if value != value:
+            raise argparse.ArgumentTypeError(f"{text[:40]} is not {wanted}")
         if (low is not None and value < low) or (high is not None and value > high):
             raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
         if above is not None and value <= above:

@@ -11,7 +11,9 @@ from tqdm import tqdm
 
 from algorithms.command.resolve import pick_device
 from algorithms.training.saved_model import read_model
+from data.layouts.decoding import DamagedImage, decode, warnings_with_files
 from data.layouts.image_paths import images_below
+from data.layouts.images import listed, refusal
 from utils.audit.samples import BYTES
 from utils.cli import Parser, existing_file, number, run_script
 from utils.cpu import use_threads
@@ -28,6 +30,7 @@ def predict(argv: list[str]) -> None:
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files, or folders of them")
     parser.add_argument("-o", "--out", type=Path, required=True, help="CSV file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace that file")
+    parser.add_argument("--skip_damaged", action="store_true", help="leave out images that cannot be read")
     parser.add_argument("--weights", type=existing_file, help="weights of the frozen network, where they have moved")
     parser.add_argument("--gpu", help="number of the CUDA device, or cpu (default: the first one, if there is one)")
     parser.add_argument("--threads", type=number(int, low=1, high=1024), help="CPU threads (default: 2)")
@@ -37,19 +40,34 @@ def predict(argv: list[str]) -> None:
     use_threads(arguments.threads)
     model = read_model(arguments.folder, pick_device(arguments.gpu), arguments.weights)
     paths = [path for given in arguments.images for path in (images_below(given) if given.is_dir() else [given])]
+    damaged: dict[Path, str] = {}
     with (
+        warnings_with_files() as warned,
         replacing(arguments.out) as temporary,
         open(temporary, "w", encoding="utf-8", errors=BYTES, newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "predicted_label", *(f"probability of {name}" for name in model.classes)])
         for start in tqdm(range(0, len(paths), BATCH), "predicting", unit="batch", disable=None):
-            some = paths[start : start + BATCH]
-            probabilities = model.probabilities(some)
+            some, images = [], []
+            for path in paths[start : start + BATCH]:
+                try:
+                    images.append(decode(path))
+                    some.append(path)
+                except DamagedImage as error:
+                    damaged[path] = error.reason
+            if not some:
+                continue
+            probabilities = model.probabilities(images)
             for path, best, row in zip(some, probabilities.argmax(1).tolist(), probabilities.tolist(), strict=True):
                 words = map(csv_cell, (str(path), model.classes[best]))
                 writer.writerow([*words, *(f"{value:.6g}" for value in row)])
-    print(f"{len(paths)} images in {arguments.out}")
+        if damaged and not arguments.skip_damaged:
+            raise refusal(damaged)
+    if warned:
+        print(listed(list(warned), "\n"), file=sys.stderr)
+    left_out = f"; {len(damaged)} that cannot be read are left out" if damaged else ""
+    print(f"{len(paths) - len(damaged)} images in {arguments.out}{left_out}")
 
 
 def main(argv: list[str]) -> int:

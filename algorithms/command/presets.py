@@ -54,7 +54,7 @@ def committed(dataset: str, alg: str) -> Path:
 
 
 def found_for(config: RunConfig) -> dict[str, Any]:
-    """The subject of a search's finding: all arguments of a run but hyper-parameters, seed and what judges epochs or labels."""
+    """The subject of a search's finding: a run's arguments but hyper-parameters, seed, judges of epochs and labels."""
     searched = {
         f"{STAGES[number]}.{name}" if len(config.stages) > 1 else name
         for number, stage in enumerate(config.stages)

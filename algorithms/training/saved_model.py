@@ -15,7 +15,6 @@ from algorithms.task import StageSettings, Task
 from algorithms.training.config import RunConfig
 from data.augment import Transform
 from data.features import Encoder, Standardised, encoding_network, network_input
-from data.layouts.decoding import decode
 from data.split import Dataset, Split
 from models.preprocessing import Preprocessing
 from models.registry import Network, initial_weights
@@ -68,13 +67,9 @@ class SavedModel:
     transform: Transform
     stored: tuple[int, int, int]
 
-    def probabilities(self, paths: list[Path]) -> Tensor:
-        """Probabilities of the classes, float [N, C] on the CPU, of image files as `data.layouts.decoding` reads them.
-
-        Raises:
-            RunError: a file cannot be read.
-        """
-        device, images = self.method.task.device, [torch.from_numpy(decode(path)).permute(2, 0, 1) for path in paths]
+    def probabilities(self, decoded: list[np.ndarray]) -> Tensor:
+        """Probabilities of the classes, float [N, C] on the CPU, of images as `data.layouts.decoding` reads them."""
+        device, images = self.method.task.device, [torch.from_numpy(pixels).permute(2, 0, 1) for pixels in decoded]
         if self.encoder is None or self.encoder.preprocessing is None:
             images = [self._squashed(image) for image in images]
         with torch.inference_mode():

@@ -99,6 +99,14 @@ def test_a_file_that_does_not_fit_is_named_in_one_line(tmp_path, content):
     assert len(message) < 300 + len(str(path))
 
 
+def test_weights_that_are_not_finite_are_refused(save_conv):
+    file = save_conv((3, 28, 28), 10)
+    state = torch.load(file, weights_only=True)
+    torch.save({name: tensor / 0 for name, tensor in state.items()}, file)
+    with pytest.raises(UsageError, match=r"conv\.pt does not fit this --model: there are numbers that are not finite"):
+        build_network("CONV", (3, 28, 28), 10, file)
+
+
 @pytest.mark.parametrize("keep", [0, 1000])
 def test_a_damaged_file_is_named(imagenet, tmp_path, keep):
     path = tmp_path / "half.pth"

@@ -115,6 +115,25 @@ def test_names_that_are_no_text_or_look_like_formulas(photographs, tmp_path, mon
         assert [row["file"] for row in csv.DictReader(file)] == [names[0], "'=1+1.png"]
 
 
+def test_all_images_that_cannot_be_read_are_named_at_once_or_left_out(photographs, tmp_path, capsys):
+    folder = trained(photographs, tmp_path, "vanilla")
+    new = shutil.copytree(photographs / "train" / "light", tmp_path / "new")
+    for name in ("a.png", "z.jpg"):
+        (new / name).write_text("no image")
+    asked = [str(folder), str(new), "-o", str(tmp_path / "out.csv"), "--gpu", "cpu", "--threads", "1"]
+    capsys.readouterr()
+    assert predict.main(asked) == 1
+    errors = capsys.readouterr().err
+    assert "a.png" in errors
+    assert "z.jpg" in errors
+    assert errors.count("error: ") == 1
+    assert not (tmp_path / "out.csv").exists()
+    assert predict.main([*asked, "--skip_damaged"]) == 0
+    assert "12 images in" in (output := capsys.readouterr().out)
+    assert "2 that cannot be read are left out" in output
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 13
+
+
 def test_what_is_missing_is_told_in_one_line(photographs, tmp_path, capsys):
     assert predict.main([str(tmp_path), "a.png", "-o", str(tmp_path / "out.csv")]) == 1
     assert "model.json is missing" in capsys.readouterr().err
