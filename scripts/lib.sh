@@ -9,8 +9,8 @@
 #   DRY_RUN=1              prints the commands
 #   PYTHON=python3         another interpreter
 #
-# Finished runs are skipped and interrupted ones go on, so that a loop can be stopped and started again. A run that
-# fails is named at the end and does not stop the others.
+# Finished runs are skipped and interrupted ones go on, so that a loop can be stopped and started again: Ctrl-C or kill
+# end all that it started. A run that fails is named at the end and does not stop the others.
 set -efo pipefail # -f: a * in METHODS is a wrong name, not all files
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -47,7 +47,14 @@ for flag in "$@"; do
   fi
 done
 
-parts=()
+parts=() child=
+stop() {
+  kill "${parts[@]}" $child 2>/dev/null || true
+  wait
+  exit 130
+}
+trap stop INT TERM
+
 if ((JOBS > 1)) && [[ -z $DRY_RUN ]]; then # this many copies of the script, each with a part of the shard's runs
   gpus=($GPUS)
   for ((job = 0; job < JOBS; job++)); do
@@ -83,7 +90,10 @@ start() {
     quoted "${command[@]}"
     return 0
   fi
-  "${command[@]}" || code=$?
+  "${command[@]}" & # in the foreground it would keep a signal from `stop`
+  child=$!
+  wait "$child" || code=$?
+  child=
   ((code != 130)) || exit 130 # interrupted
   ((code == 0)) || failed+=("$(quoted "${command[@]}")")
 }

@@ -3,8 +3,11 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -105,6 +108,29 @@ def test_jobs_run_side_by_side(tmp_path):
     assert "--alg gce_sce" in errors
     assert "| vanilla | 1 |" in output
     assert "| gce | 1 |" in output
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_ends_a_loop_ends_all_that_it_started(jobs, tmp_path):
+    python, started = tmp_path / "python", tmp_path / "started"
+    python.write_text(f"#!/bin/sh\necho $$ >>{started}\nexec sleep 60\n")
+    python.chmod(0o755)
+    started.touch()
+    variables = os.environ | {"JOBS": str(jobs), "SEEDS": "0", "LOG_DIR": str(tmp_path), "PYTHON": str(python)}
+    script = subprocess.Popen(["bash", "scripts/table_bar.sh"], cwd=ROOT, env=variables, start_new_session=True)
+    try:
+        while len(started.read_text().splitlines()) < jobs:
+            time.sleep(0.02)
+        script.terminate()
+        assert script.wait(timeout=20) == 130
+        pids = [int(line) for line in started.read_text().splitlines()]
+        assert len(pids) == jobs, "none begins after it"
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(script.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "many"])
