@@ -59,20 +59,21 @@ def export(argv: list[str]) -> None:
         parser.error(f"-o {out}: its name must end in .safetensors, .pt or .pth.")
     if out.exists() and not arguments.overwrite:
         parser.error(f"{out} is already there. --overwrite replaces it.")
-    save_file: Any = None
+    serialised: Any = None
     if out.suffix == ".safetensors":
         try:
-            from safetensors.torch import save_file
+            from safetensors.torch import save as serialised
         except ImportError as error:
             raise UsageError(f"{out} needs an extra package: pip install safetensors. Or say -o FILE.pt.") from error
     model = read_model(arguments.folder, torch.device("cpu"), arguments.weights)
     state = exported(model)
-    if save_file is None:
+    if serialised is None:
         save_tensors(out, state)
     else:
         name = model.encoder.model if model.encoder else model.method.task.settings.model
+        about = {"format": "pt", "model": name, "classes": json.dumps(model.classes)}
         with replacing(out) as temporary:
-            save_file(state, temporary, {"format": "pt", "model": name, "classes": json.dumps(model.classes)})
+            temporary.write_bytes(serialised(state, about))
     print(f"{sum(tensor.numel() for tensor in state.values()):,} numbers in {out}")
 
 

@@ -44,6 +44,22 @@ def test_it_is_as_good_as_the_run_was(run, conv_weights, tmp_path, frozen, suffi
         assert there[key] == pytest.approx(value, abs=1e-3 if key == "valid_loss" else 1e-6), key
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_a_file_that_cannot_be_written_is_told(run, tmp_path, capsys, suffix):
+    resource = pytest.importorskip("resource", reason="this system has no limits on the size of files")
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors", reason="safetensors is not installed")
+    folder, limits = run("vanilla"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        code = export.main([str(folder), "-o", str(tmp_path / f"network{suffix}")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 1
+    assert f"cannot write {tmp_path / f'network{suffix}'}: File too large" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*network*"))
+
+
 def test_it_lies_beside_the_model_and_says_its_classes(run, capsys):
     safetensors = pytest.importorskip("safetensors", reason="safetensors is not installed")
     folder = run("vanilla")
