@@ -16,6 +16,7 @@ adjusted accuracy is weighted, are the pairs of a class and a value.
 """
 
 import csv
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,8 +222,10 @@ def _group_columns(table: Path, header: list[str], rows: list[dict[str, str]], a
 def _read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            header, rows = list(reader.fieldnames or []), list(reader)
+            text = file.read()
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)  # programs and countries have their own
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        header, rows = list(reader.fieldnames or []), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise RunError(f"cannot read {path}: {reason}.") from error

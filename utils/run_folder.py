@@ -121,8 +121,9 @@ class RunFolder:
         """Removes the files that runs write, and nothing else; the result goes first, so no moment looks finished."""
         for name in reversed(OURS):
             (self / name).unlink(missing_ok=True)
-        for file in (*self.path.glob("figures/*.png"), *self.path.glob("trace_*.json")):
-            file.unlink()
+        for pattern in ("figures/*.png", "trace_*.json", "tensorboard/events.out.tfevents.*"):
+            for file in self.path.glob(pattern):
+                file.unlink()
 
     def write_metrics(self, records: list[dict[str, Any]]) -> None:
         from_writer(self.check)

@@ -46,6 +46,8 @@ def run(config: RunConfig, watch: Watch = lambda records: None) -> dict[str, Any
             from_writer(outputs.check_finished, config, folder, there, writer_first(load_dataset, config.data))
             outputs.save_row(config, finished)
             log.info("already finished: %s (--overwrite trains it again)", folder.path)
+            if config.keep_predictions and not (folder / predictions.FILE).exists():
+                log.warning("it was trained without --keep_predictions, so that there is no %s", predictions.FILE)
             return finished
         with log_file(folder / "train.log"):
             return _train(config, folder, there, watch)

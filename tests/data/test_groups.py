@@ -52,6 +52,15 @@ def test_waterbirds(waterbirds):
     assert "metadata.csv: class y, cue place" in source.origin
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_table_with_the_delimiter_of_another_program(waterbirds, delimiter):
+    wanted = metadata(waterbirds, None, SMALL)
+    changed(waterbirds, ",", delimiter)
+    found = metadata(waterbirds, None, SMALL)
+    assert found.train.files == wanted.train.files
+    assert torch.equal(found.train.cues, wanted.train.cues)
+
+
 def test_words_for_splits_and_another_column_with_more_values_than_classes(waterbirds):
     for number, word in enumerate(("train", "val", "test")):
         table = (waterbirds / "metadata.csv").read_text().splitlines()

@@ -61,7 +61,8 @@ def test_overwriting_starts_from_nothing(folder):
 
 def test_clear_removes_what_runs_write_and_nothing_else(folder):
     (folder / "figures").mkdir()
-    for name in (*OURS, "figures/a.png"):
+    (folder / "tensorboard").mkdir()
+    for name in (*OURS, "figures/a.png", "tensorboard/events.out.tfevents.1.here.2.0"):
         (folder / name).write_text("ours")
     for name in ("notes.txt", "figures/notes.txt", "config.json.bak"):
         (folder / name).write_text("foreign")

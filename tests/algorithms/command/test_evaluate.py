@@ -55,6 +55,9 @@ def test_kept_predictions_give_the_run_s_accuracies_and_criteria_again(tmp_path,
     assert evaluate.main([*COMMON, "--predictions", str(kept), "--seed", "1"]) == 1
     assert "is about other data" in capsys.readouterr().err
     assert evaluate.main([*COMMON, "--predictions", str(kept), "--weights", str(kept)]) == 2
+    kept.unlink()
+    assert train_mix.main([*flags, *COMMON, "--log_dir", str(tmp_path / "log")]) == 0
+    assert "trained without --keep_predictions" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x80\x04."])
