@@ -76,7 +76,7 @@ def number(
         if word is not None and text == word:
             return word
         try:
-            value = kind(text)
+            value = kind(text) + 0  # without the sign of -0.0, which folders would be named by
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {wanted}") from None
         if abs(value) > LARGEST[kind]:

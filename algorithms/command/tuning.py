@@ -201,9 +201,9 @@ def run_search(arguments: argparse.Namespace, command: str) -> str:
         _claim(folder, plan, config, dataset, arguments.overwrite)
         bar = tqdm(total=plan.wanted, desc="search", unit="trial", disable=None)
         images = dataset.contents["train"]["images"]
-        notes = Notes(folder, plan, evaluate, images, command, bar)
-        history = History(folder / "trials.jsonl", plan.space, notes)
-        notes.write(history)  # a kill may have come between a trial and what is said of it
+        summary = Notes(folder, plan, evaluate, images, command, bar)
+        history = History(folder / "trials.jsonl", plan.space, summary)
+        summary.write(history)  # a kill may have come between a trial and what is said of it
         bar.update(len(history.trials))
         if arguments.engine == "ray":
             _search_with_ray(plan, evaluate, history, arguments)

@@ -62,6 +62,10 @@ def test_no_number_without_bounds_either(kind, text):
         number(kind)(text)
 
 
+def test_zero_has_no_sign():
+    assert str(number(float, low=0)("-0")) == "0.0"
+
+
 @pytest.mark.parametrize(("low", "high", "above"), [(2, None, None), (None, 2, None), (2, 2, 1)])
 def test_bounds_are_inclusive_except_above(low, high, above):
     parse = number(float, low, high, above)
