@@ -2,12 +2,17 @@
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from threadpoolctl import threadpool_limits
 
 from utils.distributed import local_world
+
+LIMITS = {"": ("memory.max", "memory.current"), "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes")}
+"""Files of a control group with its limit and its use of memory: in version 2, and in version 1."""
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
@@ -40,7 +45,7 @@ def keep_freed_memory() -> None:
 
 
 def available_memory() -> int:
-    """Bytes of memory that this process could still take; a container's limit counts.
+    """Bytes of memory that this process could still take; a container's or a batch job's limit counts.
 
     Where the system does not tell, as macOS and Windows, half of all memory or, without that either, a guess of 4 GB.
     """
@@ -49,12 +54,21 @@ def available_memory() -> int:
         free = 1024 * int(lines["MemAvailable"].split()[0])
     except (OSError, ValueError, KeyError):
         free = _half_of_memory()
+    return min([free, *_left_of_limits()])
+
+
+def _left_of_limits() -> Iterator[int]:
+    """Bytes that are left of the limits on this process's control group and on those around it."""
     try:
-        group = Path("/sys/fs/cgroup")
-        limit, used = ((group / f"memory.{name}").read_text() for name in ("max", "current"))
-        return min(free, int(limit) - int(used))
-    except (OSError, ValueError):  # another system, or no limit
-        return free
+        groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    except OSError:  # another system
+        return
+    for _, kind, path in groups:
+        group = Path("/sys/fs/cgroup", kind, path.lstrip("/"))
+        for place in (group, *group.parents) if kind in LIMITS else ():
+            with suppress(OSError, ValueError):  # a container sees its own group alone; there may be no limit
+                limit, used = (int((place / name).read_text()) for name in LIMITS[kind])
+                yield limit - used
 
 
 def _half_of_memory() -> int:

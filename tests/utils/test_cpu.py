@@ -36,6 +36,33 @@ def test_on_windows_four_gigabytes_count_as_available(monkeypatch):
     assert cpu.available_memory() == 4 << 30
 
 
+@pytest.mark.parametrize(
+    ("group", "limits", "left"),
+    [
+        ("0::/", {"memory.max": "500", "memory.current": "100"}, 400),
+        ("0::/slurm/job_1/step_0", {"slurm/job_1/memory.max": "500", "slurm/job_1/memory.current": "100",
+                                    "slurm/job_1/step_0/memory.max": "max"}, 400),
+        ("0::/elsewhere", {"memory.max": "500", "memory.current": "100"}, 400),
+        ("4:memory:/job\n0::/", {"memory/job/memory.limit_in_bytes": "300", "memory/job/memory.usage_in_bytes": "50",
+                                 "memory/memory.limit_in_bytes": "9223372036854771712"}, 250),
+        ("4:memory:/\n1:cpu:/", {"memory/memory.limit_in_bytes": "9223372036854771712",
+                                 "memory/memory.usage_in_bytes": "7"}, 1024 * 1000),
+        ("0::/", {"memory.max": "max", "memory.current": "100"}, 1024 * 1000),
+    ],
+)  # fmt: skip
+def test_a_limit_on_the_control_group_or_one_around_it_counts(monkeypatch, group, limits, left):
+    files = {f"/sys/fs/cgroup/{name}": text for name, text in limits.items()}
+    files |= {"/proc/meminfo": "MemTotal: 2000 kB\nMemAvailable: 1000 kB\n", "/proc/self/cgroup": group + "\n"}
+
+    def read(path, *rest, **more):
+        if path.as_posix() not in files:
+            raise FileNotFoundError(path)
+        return files[path.as_posix()]
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert cpu.available_memory() == left
+
+
 def test_on_windows_nothing_is_said_of_the_peak_of_memory(monkeypatch):
     assert (logbook.peak_memory(torch.device("cpu")) or 0) > 1 << 20
     monkeypatch.setattr(logbook, "resource", None)
