@@ -1,20 +1,19 @@
 #!/usr/bin/env bash
 # The evidence behind the defaults of tau and q: DENEB over a grid of both, judged without test data.
-# `docs/methods.md` shows the outcome. About 15 s a run on one core for the embedded data set.
+# `docs/methods.md` shows the outcome. About 15 s a run on one core for the embedded data set. Flags and variables:
+# scripts/lib.sh.
 #   bash scripts/choose_defaults.sh                              # all runs, then the table
 #   bash scripts/choose_defaults.sh --dataset colored_mnist ...  # further arguments go to train_mix.py
-set -euo pipefail
-cd "$(dirname "$0")/.."
-log_dir=log/choose_defaults
-for seed in 0 1 2; do
+: "${SEEDS:=0 1 2}" "${NRATIOS:=}" "${BRATIOS:=}" "${LOG_DIR:=log/choose_defaults}"
+source "$(dirname "$0")/lib.sh"
+for seed in $SEEDS; do
   for tau in 0.5 1 5; do
     for q in 0.1 0.3 0.5 0.7 0.9; do
-      python train_mix.py --alg deneb_gce --seed $seed --tau $tau --q $q --run_name "tau${tau}_q$q" \
-        --log_dir $log_dir --no_figures --preset none "$@"
+      run --alg deneb_gce --seed "$seed" --tau $tau --q $q --run_name "tau${tau}_q$q" --no_figures --preset none
     done
   done
 done
-python - $log_dir <<'PYTHON'
+finish "$PYTHON" - "$LOG_DIR" <<'PYTHON'
 import json, statistics, sys
 from collections import defaultdict
 from pathlib import Path

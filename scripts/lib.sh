@@ -98,12 +98,14 @@ start() {
   ((code == 0)) || failed+=("$(quoted "${command[@]}")")
 }
 
-# tables FLAGS: what has been collected so far; the script ends with 1 if a run failed.
-tables() {
+# finish COMMAND: once all has ended, what shows the outcome; the script ends with 1 if a run failed.
+# tables FLAGS: the same with the tables of what has been collected so far.
+tables() { finish "$PYTHON" -m utils.results "$LOG_DIR" "$@"; }
+finish() {
   [[ -z $DRY_RUN ]] || return 0
   local part code=0
   for part in "${parts[@]}"; do wait "$part" || code=1; done
-  [[ -n $PART ]] || "$PYTHON" -m utils.results "$LOG_DIR" "$@"
+  [[ -n $PART ]] || "$@" || code=1
   ((${#failed[@]} == 0)) || { printf 'failed: %s\n' "${failed[@]}" >&2; code=1; }
   return $code
 }

@@ -26,3 +26,4 @@ for bratio in $BRATIOS; do
     done
   done
 done
+finish true

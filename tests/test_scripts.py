@@ -19,6 +19,7 @@ from algorithms.training.pairs import valid_pairs
 
 ROOT = Path(__file__).parent.parent
 TABLES = sorted(path.name for path in (ROOT / "scripts").glob("table_*.sh"))
+OTHERS = ["choose_contradicted.sh", "choose_defaults.sh", "compare_criteria.sh", "tune_grid.sh"]
 
 
 def loop(script, *flags, **variables):
@@ -108,6 +109,22 @@ def test_jobs_run_side_by_side(tmp_path):
     assert "--alg gce_sce" in errors
     assert "| vanilla | 1 |" in output
     assert "| gce | 1 |" in output
+
+
+@pytest.mark.parametrize("script", OTHERS)
+def test_other_loops_share_their_work_and_wait_for_it(script, tmp_path):
+    lines = commands(script, SEEDS="0", METHODS="lff_gce", LOG_DIR=tmp_path)
+    assert lines
+    (python := tmp_path / "python").write_text(f'#!/bin/sh\nsleep 0.2\necho "python $*" >>{tmp_path}/ran\n')
+    python.chmod(0o755)
+    code, *_ = loop(script, SEEDS="0", METHODS="lff_gce", LOG_DIR=tmp_path, PYTHON=python, JOBS=4)
+    assert code == 0
+    ran = [line for line in (tmp_path / "ran").read_text().splitlines() if ".py " in line]
+    assert sorted(ran) == sorted(lines)
+    python.write_text("#!/bin/sh\nexit 1\n")
+    code, _, errors = loop(script, SEEDS="0", METHODS="lff_gce", LOG_DIR=tmp_path, PYTHON=python)
+    assert code == 1
+    assert errors.count("failed: ") == len(lines)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
