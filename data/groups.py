@@ -74,6 +74,13 @@ def metadata(data_dir: Path, bratio: float | None, options: MetadataOptions) -> 
     for column in ("img_filename", "y", "split"):
         if column not in header:
             raise RunError(f"{table}: there is no column {column}; found {listed(header)}.")
+    seen: set[str] = set()
+    for line, row in enumerate(rows, 2):
+        if not row["y"].strip():
+            raise RunError(f"{table}, line {line}: y, the class, is blank.")
+        if row["img_filename"] in seen:
+            raise RunError(f"{table}, line {line}: {row['img_filename']} is there a second time.")
+        seen.add(row["img_filename"])
     columns = _group_columns(table, header, rows, options.group_column)
     classes = _sorted({row["y"] for row in rows})
     reading = Reading(options.image_size, options.skip_damaged, options.cache_dir)

@@ -103,6 +103,8 @@ def test_a_table_may_name_images_that_lie_elsewhere(waterbirds, tmp_path_factory
         (",2,", ",7,", "'7' is no split"),
         ("place,place_filename", "a,b", "--group_column"),
         ("Bird_0003.jpg", "Bird_gone.jpg", "Bird_gone.jpg"),
+        ("Bird_0003.jpg", "Bird_0001.jpg", "line 5: 000.* is there a second time"),
+        ("Bird_0003.jpg,0", "Bird_0003.jpg, ", "line 5: y, the class, is blank"),
         ("split,place,", "split,place,more,", "cells"),
     ],
 )
