@@ -24,7 +24,6 @@ from utils.files import read_json, replacing
 
 Row = dict[str, Any]
 Outcome = dict[str, tuple[float, float]]
-FIGURE = "selection.png"
 FEWEST = 8
 """So many configurations make a group whose ranking is looked at."""
 
@@ -160,7 +159,7 @@ def main(argv: list[str]) -> int:
     else:
         rows = read_rows(place)
     print(report(rows))
-    draw(rows, (place if place.is_dir() else place.parent) / FIGURE)
+    draw(rows, place / "selection.png" if place.is_dir() else place.with_suffix(".png"))
     return 0
 
 

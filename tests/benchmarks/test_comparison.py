@@ -72,9 +72,12 @@ def test_rows_are_the_finished_runs_with_the_epochs_of_their_final_stage(tmp_pat
     assert [epoch["test_accuracy"] for epoch in only["epochs"]] == [0.5, 0.7]
 
 
-def test_the_page_shows_the_committed_rows():
+@pytest.mark.parametrize(("file", "blocks"), [("selection", slice(None)), ("selection_grid", slice(-3, -2))])
+def test_the_page_shows_the_committed_rows(file, blocks):
     docs = Path(__file__).parents[2] / "docs"
-    rows = [json.loads(line) for line in (docs / "selection.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in (docs / f"{file}.jsonl").read_text(encoding="utf-8").splitlines()]
     page = (docs / "selection.md").read_text(encoding="utf-8")
-    missing = [block for block in report(rows).strip().split("\n\n") if block not in page]
-    assert not missing, "make the tables anew: python -m benchmarks.criteria docs/selection.jsonl"
+    shown = report(rows).strip().split("\n\n")[blocks]
+    assert shown
+    missing = [block for block in shown if block not in page]
+    assert not missing, f"make the tables anew: python -m benchmarks.criteria docs/{file}.jsonl"
