@@ -190,6 +190,7 @@ def gains_tables(runs: list[Run], asked: Namespace) -> list[Table]:
         named = [row for row in rows_of(everything, asked.methods) if row.runs and row.runs[0].name]
         plain = _without_run_name(everything, {row.runs[0].alg for row in named}, dataset)
         named = [row for row in named if row.runs[0].alg in plain]
+        columns = [data for data in columns if any(run in data.runs for row in named for run in row.runs)]
         cells: list[list[Cell]] = []
         notes = unalike_seeds(named)
         for row in named:

@@ -244,8 +244,12 @@ def _settings_of(run: Run, known: Collection[str] = ()) -> Description:
 
 
 def _labelled(rows: list[Row]) -> list[Row]:
-    """The rows with labels: the method, its run name, and in brackets what is not as in most rows, or not a default."""
-    usual = usual_values(rows)
+    """The rows with labels: the method, its run name, and in brackets what is not as in most rows, or not a default.
+
+    Rows without a run name say what is usual, as far as they agree.
+    """
+    plain = usual_values(row for row in rows if not row.runs[0].name)
+    usual = usual_values(rows) | {key: value for key, value in plain.items() if value}
     parts = []
     for row in rows:
         defaults = _defaults(row)

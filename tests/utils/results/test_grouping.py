@@ -60,6 +60,13 @@ def lines(log, *flags):
     return [row for row in rows if row[0].strip() not in ("method", "---")]
 
 
+def test_rows_without_a_run_name_say_what_is_usual(tmp_path):
+    write(tmp_path, "gce", 0, 0.5)
+    for alg in ("gce", "vanilla"):
+        write(tmp_path, alg, "0_tuned", 0.6, lr=0.1)
+    assert labels(tmp_path) == ["vanilla (tuned, lr=0.1)", "gce", "gce (tuned, lr=0.1)"]
+
+
 def test_seeds_of_one_setting_are_one_row(tmp_path):
     for seed, accuracy in enumerate((0.5, 0.6, 0.7)):
         write(tmp_path, "vanilla", seed, accuracy)
