@@ -69,7 +69,7 @@ def train_all(argv: list[str]) -> list[dict]:
         print(f"\nThe baseline to compare with: {command_line(SCRIPT, arguments_for('vanilla', argv))}")
     if config.stages[0].method == "deneb":
         print(
-            "Even draws from the same prejudice model (ours: better on Colored MNIST, worse on BAR; "
+            "Even draws from the same prejudice model (ours: better on Colored MNIST with CONV, worse on photographs; "
             f"docs/beyond_deneb.md): {command_line(SCRIPT, arguments_for('contradicted_sce', argv))}"
         )
     return results
