@@ -16,7 +16,6 @@ adjusted accuracy is weighted, are the pairs of a class and a value.
 """
 
 import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from data.augment import BAR
 from data.layouts.images import Files, Reading, cache_option, listed, read_splits, size_option, skip_option
 from data.registry import Defaults, dataset, option
 from data.split import Source
+from utils.annotations import table_reader
 from utils.errors import RunError, UsageError
 
 SPLITS = {"0": 0, "1": 1, "2": 2, "train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
@@ -229,9 +229,7 @@ def _group_columns(table: Path, header: list[str], rows: list[dict[str, str]], a
 def _read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            text = file.read()
-        delimiter = max(",;\t", key=text.partition("\n")[0].count)  # programs and countries have their own
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+            reader = table_reader(file.read())
         header, rows = list(reader.fieldnames or []), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error

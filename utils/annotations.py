@@ -26,13 +26,18 @@ def read_table(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]],
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             text, flaw = content.decode("utf-8-sig", "surrogateescape"), error
-        delimiter = max(",;\t", key=text.partition("\n")[0].count)
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        reader = table_reader(text)
         columns = [name.strip().lower() for name in reader.fieldnames or []]
         reader.fieldnames = columns
         return columns, [(reader.line_num, row) for row in reader], flaw
     except (OSError, csv.Error) as error:
         raise RunError(f"cannot read --annotations {file}: {error}.") from error
+
+
+def table_reader(text: str) -> "csv.DictReader[str]":
+    """A reader of a CSV's rows, whatever separates its columns: programs and countries have their own."""
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    return csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
 
 
 def plain_name(name: str) -> str:

@@ -192,19 +192,22 @@ def _overruled(
     found, method = [], stages[position]
     for declared in dataclasses.fields(method.Hparams):
         value = preset["hparams"].get(declared.name)
-        given = any(
-            getattr(arguments, flag, None) is not None for flag in hparam_flags(stages, position, declared.name)
-        )
+        given = _given(arguments, hparam_flags(stages, position, declared.name))
         if given or not isinstance(value, type(declared.default)):  # not there, or refused where it is parsed
             continue
         hparams = dataclasses.replace(config.hparams, **{declared.name: value})
         changed = method.stage_settings(config.settings, hparams)
         for setting in SETTINGS:
             telling = [*([] if same_flags else [setting]), f"{STAGES[position]}.{setting}"]
-            flags = [flag for flag in telling if getattr(arguments, flag) is not None]
+            flags = _given(arguments, telling)
             if flags and getattr(changed, setting) != getattr(config.settings, setting):
                 found.append((declared.name, flags[-1]))
     return found
+
+
+def _given(arguments: argparse.Namespace, flags: list[str]) -> list[str]:
+    """Those of some flags that the user gave."""
+    return [flag for flag in flags if getattr(arguments, flag, None) is not None]
 
 
 def _missing_flags(
@@ -221,7 +224,7 @@ def _missing_flags(
                 raise UsageError(f"{path}: {preset['method']} has no {name!r}. Known: {', '.join(sorted(known))}.")
             own = f"{STAGES[position]}.{name}" if len(stages) > 1 else name
             flags = hparam_flags(stages, position, name) if kind == "hparams" else [own, name]
-            if any(getattr(arguments, flag, None) is not None for flag in flags):
+            if _given(arguments, flags):
                 continue
             try:
                 values[flags[0]] = parse_value(arguments.alg, flags[0], value)

@@ -166,7 +166,7 @@ def ratios_tables(runs: list[Run], asked: Namespace) -> list[Table]:
         cells: list[list[Cell]] = []
         notes = unalike_seeds(rows)
         for row in rows:
-            parts = [[run for run in row.runs if run in data.runs] for data in columns]
+            parts = [data.among(row.runs) for data in columns]
             cells.append([row.label, *(estimate(part, when, asked.metric) for part in parts)])
             notes += [line for part in parts for line in doubles(row.label, part)]
         title = f"{dataset}, {asked.metric}, {when} (number of seeds){settings_title(rows)}"
@@ -190,14 +190,14 @@ def gains_tables(runs: list[Run], asked: Namespace) -> list[Table]:
         named = [row for row in rows_of(everything, asked.methods) if row.runs and row.runs[0].name]
         plain = _without_run_name(everything, {row.runs[0].alg for row in named}, dataset)
         named = [row for row in named if row.runs[0].alg in plain]
-        columns = [data for data in columns if any(run in data.runs for row in named for run in row.runs)]
+        columns = [data for data in columns if any(data.among(row.runs) for row in named)]
         cells: list[list[Cell]] = []
         notes = unalike_seeds(named)
         for row in named:
             cells.append([row.label])
             for data in columns:
                 both = (row, plain[row.runs[0].alg])
-                mine, base = (replace(each, runs=[run for run in each.runs if run in data.runs]) for each in both)
+                mine, base = (replace(each, runs=data.among(each.runs)) for each in both)
                 cells[-1].append(_gain(mine, base, when, key))
                 notes += [line for each in (mine, base) for line in doubles(each.label, each.runs)]
         if named:

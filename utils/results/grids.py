@@ -35,7 +35,7 @@ def grids(runs: list[Run], asked: Namespace) -> list[Grid]:
             sorted({pair[i] for pair in pairs}, key=lambda ratio: (ratio == "given", ratio)) for i in (0, 1)
         )
         for row in rows_of([run for data in groups for run in data.runs], asked.methods):
-            parts = {data.ratios: [run for run in row.runs if run in data.runs] for data in groups}
+            parts = {data.ratios: data.among(row.runs) for data in groups}
             cells = [
                 [estimate(parts.get(f"{n}_{b}", []), asked.when or "end", asked.metric) for n in nratios]
                 for b in bratios

@@ -80,6 +80,10 @@ class DataGroup:
     def title(self) -> str:
         return f"{self.dataset}, {self.columns}"
 
+    def among(self, runs: Iterable[Run]) -> list[Run]:
+        """Those of some runs that are on these data."""
+        return [run for run in runs if run in self.runs]
+
     @property
     def columns(self) -> str:
         """Its ratios and the remark, as the head of a column."""
