@@ -6,6 +6,7 @@ python -m utils.results log/ --show differences --against vanilla --format latex
 python -m utils.results log/ --show gains                       # with a run name, such as tuned, over without one
 python -m utils.results log/ --show grid --methods vanilla      # one method: bias by noise
 python -m utils.results log/ --show ranks --figure ranks.png    # mean ranks over all cells, and a figure of them
+python -m utils.results log/ --show hours                       # how many runs, and what they took
 python -m utils.results docs/results --claims docs/claims.json  # claims beside what these results say
 python -m utils.results --fill README.md docs/*.md              # makes the tables and figures anew that pages ask for
 
@@ -27,6 +28,7 @@ from utils.results.claims import claims_tables
 from utils.results.comparisons import METRICS, differences_tables, gains_tables, methods_tables, ratios_tables
 from utils.results.formats import FORMATS
 from utils.results.grids import draw_grids, grid_tables
+from utils.results.hours import hours_tables
 from utils.results.ranks import draw_ranks, ranks_tables
 from utils.results.runs import Found, find_runs
 
@@ -37,6 +39,7 @@ SHOW = {
     "differences": differences_tables,
     "gains": gains_tables,
     "ranks": ranks_tables,
+    "hours": hours_tables,
 }
 FIGURES = {"grid": draw_grids, "ranks": draw_ranks}
 MARKER = re.compile(r"(<!-- python -m utils\.results (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
