@@ -5,6 +5,7 @@ python -m utils.results log/ --show ratios --metric conflicting # methods by rat
 python -m utils.results log/ --show differences --against vanilla --format latex
 python -m utils.results log/ --show gains                       # with a run name, such as tuned, over without one
 python -m utils.results log/ --show grid --methods vanilla      # one method: bias by noise
+python -m utils.results log/ --show winners                     # bias by noise: the best method of each cell
 python -m utils.results log/ --show ranks --figure ranks.png    # mean ranks over all cells, and a figure of them
 python -m utils.results log/ --show hours                       # how many runs, and what they took
 python -m utils.results docs/results --claims docs/claims.json  # claims beside what these results say
@@ -27,7 +28,7 @@ from utils.files import write_text
 from utils.results.claims import claims_tables
 from utils.results.comparisons import METRICS, differences_tables, gains_tables, methods_tables, ratios_tables
 from utils.results.formats import FORMATS
-from utils.results.grids import draw_grids, grid_tables
+from utils.results.grids import draw_grids, grid_tables, winners_tables
 from utils.results.hours import hours_tables
 from utils.results.ranks import draw_ranks, ranks_tables
 from utils.results.runs import Found, find_runs
@@ -38,6 +39,7 @@ SHOW = {
     "grid": grid_tables,
     "differences": differences_tables,
     "gains": gains_tables,
+    "winners": winners_tables,
     "ranks": ranks_tables,
     "hours": hours_tables,
 }

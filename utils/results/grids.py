@@ -77,3 +77,35 @@ def draw_grids(path: Path, runs: list[Run], asked: Namespace) -> None:
         for grid in found
     ]
     plots.heat_maps(path, panels, f"{asked.metric} accuracy in %, {asked.when or 'end'}")
+
+
+def winners_tables(runs: list[Run], asked: Namespace) -> list[Table]:
+    """One table for each data set, bias by noise: the best method of each cell, and what the next one lacks to it.
+
+    Of a cell's methods those count that have the most seeds there. The methods' names stand for the rows of `grid`.
+    """
+    datasets: dict[str, list[Grid]] = {}
+    for grid in grids(runs, asked):
+        datasets.setdefault(grid.dataset, []).append(grid)
+    tables = []
+    for dataset, found in datasets.items():
+        rows: list[list[Cell]] = [
+            [bratio, *(_winner(found, i, j) for j in range(len(found[0].nratios)))]
+            for i, bratio in enumerate(found[0].bratios)
+        ]
+        head = ["bratio", *(f"nratio {nratio}" for nratio in found[0].nratios)]
+        notes = list(dict.fromkeys(line for grid in found for line in grid.notes))
+        title = f"{dataset}, {asked.metric}, {asked.when or 'end'}: the best of {len(found)} methods (number of seeds)"
+        tables.append(Table(title, head, rows, notes))
+    return tables
+
+
+def _winner(found: list[Grid], i: int, j: int) -> str:
+    estimates = [(grid, cell) for grid in found if isinstance(cell := grid.cells[i][j], Estimate)]
+    if not estimates:
+        return "missing"
+    most = max(len(cell.values) for _, cell in estimates)
+    ordered = sorted((pair for pair in estimates if len(pair[1].values) == most), key=lambda pair: -pair[1].mean)
+    (first, best), *others = ordered
+    text = f"{first.row.method} {replace(best, of=most, show_n=True).text('±')}"
+    return text + "".join(f", {best.mean - cell.mean:.1f} above {grid.row.method}" for grid, cell in others[:1])

@@ -33,3 +33,17 @@ def test_figures_are_drawn_where_they_are_asked_for_and_not_by_a_comparison(grid
     assert page.read_text().count("| bratio |") == 3
     with pytest.raises(UsageError, match=r"^--figure: there is none of --show methods, only of grid and ranks\.$"):
         main([str(grid_log), "--figure", str(figure)])
+
+
+def test_the_winner_of_a_cell_is_among_the_methods_with_the_most_seeds(grid_log):
+    text = tables_text([str(grid_log), "--show", "winners"])
+    assert text.splitlines() == [
+        "toy, unbiased, end: the best of 3 methods (number of seeds)",
+        "",
+        "| bratio | nratio 0.0 | nratio 0.4 |",
+        "| --- | --- | --- |",
+        "| 0.005 | jtt_vanilla 86.0 ± 0.7 (2), 13.5 above gce | jtt_vanilla 66.0 ± 0.7 (2), 38.0 above vanilla |",
+        "| 0.05 | vanilla 90.5 ± 0.7 (2), 0.0 above gce | jtt_vanilla 70.5 ± 0.7 (2), 20.0 above vanilla |",
+    ]
+    alone = tables_text([str(grid_log), "--show", "winners", "--methods", "gce", "--ratios", "*_0.05"])
+    assert alone.splitlines()[4:] == ["| 0.05 | gce 90.5 ± 0.7 (2) | missing |"]
