@@ -43,7 +43,7 @@ SHOW = {
     "ranks": ranks_tables,
     "hours": hours_tables,
 }
-FIGURES = {"grid": draw_grids, "ranks": draw_ranks}
+FIGURES = {"grid": draw_grids, "winners": draw_grids, "ranks": draw_ranks}
 MARKER = re.compile(r"(<!-- python -m utils\.results (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -65,7 +65,7 @@ def parser() -> Parser:
     flags.add_argument("--show", choices=tuple(SHOW), default="methods", help="which tables")
     flags.add_argument("--format", choices=tuple(FORMATS), default="md", help="how they are written")
     flags.add_argument("--claims", type=Path, metavar="JSON", help="in place of --show: what was claimed and measured")
-    flags.add_argument("--figure", type=Path, metavar="PNG", help="also draw the grid or the ranks here")
+    flags.add_argument("--figure", type=Path, metavar="PNG", help="also draw grids or ranks here")
     flags.add_argument("--metric", choices=tuple(METRICS), default="unbiased", help="of all but the tables of methods")
     flags.add_argument(
         "--when", choices=("end", "best"), help="the last epoch or the best; by default both, or else the end"
@@ -99,7 +99,7 @@ def collected(argv: list[str], draw: bool = True) -> tuple[str, list[str]]:
     if arguments.folder is None or not arguments.folder.is_dir():
         raise UsageError("the first argument must be a folder with runs, such as log/.")
     if arguments.figure is not None and arguments.show not in FIGURES:
-        raise UsageError(f"--figure: there is none of --show {arguments.show}, only of {' and '.join(FIGURES)}.")
+        raise UsageError(f"--figure: there is none of --show {arguments.show}, only of {', '.join(FIGURES)}.")
     found = find_runs(arguments.folder)
     runs = [
         run
