@@ -22,7 +22,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from algorithms.command.resolve import pick_device
+from algorithms.command.resolve import use_device
 from algorithms.deneb import Deneb
 from algorithms.parts.mixture import clean_probability
 from algorithms.vanilla import Vanilla
@@ -152,7 +152,7 @@ def main(argv: list[str]) -> int:
         arguments = parser.parse_all(argv)
         if arguments.quick:
             arguments.repeats, arguments.steps, arguments.sizes = 2, 10, [5_000, 50_000]
-        device = pick_device(arguments.gpu or "cpu")
+        device = use_device(arguments.gpu or "cpu")
         arguments.steps = arguments.steps or (30 if device.type == "cpu" else EPOCH_SIZE // BATCH)
         about = machine(prepare(arguments.threads), device)
         print(", ".join(f"{name} {value}" for name, value in about.items()))

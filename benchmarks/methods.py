@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from algorithms.base import Method, methods
-from algorithms.command.resolve import pick_device
+from algorithms.command.resolve import use_device
 from algorithms.task import Task
 from benchmarks.contestants import BATCH, bare, synthetic, tasks
 from benchmarks.measuring import (
@@ -163,7 +163,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--amp", choices=["off", "bf16"], default="off", help="precision of training passes")
     try:
         arguments = parser.parse_all(argv)
-        device = pick_device(arguments.gpu or "cpu")
+        device = use_device(arguments.gpu or "cpu")
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from algorithms.command.resolve import pick_device
+from algorithms.command.resolve import use_device
 from algorithms.training.saved_model import read_model
 from data.layouts.decoding import DamagedImage, decode, warnings_with_files
 from data.layouts.image_paths import images_below
@@ -38,7 +38,7 @@ def predict(argv: list[str]) -> None:
     if arguments.out.exists() and not arguments.overwrite:
         parser.error(f"{arguments.out} is already there. --overwrite replaces it.")
     use_threads(arguments.threads)
-    model = read_model(arguments.folder, pick_device(arguments.gpu), arguments.weights)
+    model = read_model(arguments.folder, use_device(arguments.gpu), arguments.weights)
     paths = [path for given in arguments.images for path in (images_below(given) if given.is_dir() else [given])]
     damaged: dict[Path, str] = {}
     with (

@@ -45,9 +45,7 @@ def resolve(arguments: argparse.Namespace) -> RunConfig:
         raise UsageError(
             f"--num_classes {arguments.num_classes}: {arguments.dataset} has {classes}. The flag is not needed."
         )
-    device = pick_device(arguments.gpu)
-    if device.type == "cuda":
-        set_up_gpu(arguments.deterministic)
+    device = use_device(arguments.gpu, arguments.deterministic)
     native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     precision = "off" if device.type == "cpu" else "bf16" if native else "fp16"
     given |= {flag: precision for flag in ("amp", *(f"{stage}.amp" for stage in STAGES)) if given[flag] == "auto"}
@@ -225,11 +223,21 @@ def pick_device(gpu: str | None) -> torch.device:
     return torch.device(f"cuda:{number_}")
 
 
-def set_up_gpu(deterministic: bool) -> None:
+def use_device(gpu: str | None, deterministic: bool = False) -> torch.device:
+    """The device of `--gpu`, set up for all that this process computes."""
+    device = pick_device(gpu)
+    if device.type == "cuda":
+        set_up_gpu(device, deterministic)
+    return device
+
+
+def set_up_gpu(device: torch.device, deterministic: bool) -> None:
     """Fast or repeatable, and float32 without TensorFloat-32, which cuDNN's convolutions would use by default.
 
-    Comes before the first use of the GPU, for cuBLAS reads its variable when it starts.
+    What names no device is about this one, as whether a GPU has bf16. Comes before the first use of the GPU, for cuBLAS
+    reads its variable when it starts.
     """
+    torch.cuda.set_device(device)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = not deterministic
     torch.use_deterministic_algorithms(deterministic)

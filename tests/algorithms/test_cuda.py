@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from algorithms.base import methods
-from algorithms.command.resolve import set_up_gpu
+from algorithms.command.resolve import use_device
 from algorithms.task import Task
 from algorithms.training.trainer import Evaluator, fit
 from models.registry import build_network
@@ -62,11 +62,11 @@ def trained(tiny, task, tmp_path):
 @contextmanager
 def repeatable():
     """Only operations that give the same bits every time."""
-    set_up_gpu(deterministic=True)
+    use_device(GPU, deterministic=True)
     try:
         yield
     finally:
-        set_up_gpu(deterministic=False)
+        use_device(GPU)
 
 
 def bits(method):

@@ -146,3 +146,15 @@ def test_what_is_missing_is_told_in_one_line(photographs, tmp_path, capsys):
     (tmp_path / "out.csv").write_text("mine")
     assert predict.main([str(folder), str(photographs), "-o", str(tmp_path / "out.csv"), "--gpu", "cpu"]) == 2
     assert (tmp_path / "out.csv").read_text() == "mine"
+
+
+def test_on_a_gpu_float32_is_float32(tmp_path, monkeypatch):
+    """As in the run: with TensorFloat-32, cuDNN's default, probabilities would be others."""
+    meant: list[torch.device] = []
+    monkeypatch.setattr("algorithms.command.resolve.pick_device", lambda gpu: torch.device("cuda:1"))
+    monkeypatch.setattr(torch.cuda, "set_device", meant.append)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    assert predict.main([str(tmp_path), "image.png", "-o", str(tmp_path / "out.csv")]) == 1  # there is no model
+    assert not torch.backends.cudnn.allow_tf32
+    assert meant == [torch.device("cuda:1")]

@@ -188,7 +188,7 @@ def gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "none")
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 0)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
-    monkeypatch.setattr("algorithms.command.resolve.set_up_gpu", lambda deterministic: None)
+    monkeypatch.setattr("algorithms.command.resolve.set_up_gpu", lambda device, deterministic: None)
     return pretended
 
 

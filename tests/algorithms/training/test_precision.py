@@ -69,7 +69,7 @@ def config(tmp_path):
 @pytest.mark.parametrize(("native", "wanted"), [(True, "bf16"), (False, "fp16")])
 def test_auto_is_bf16_where_a_gpu_has_it_and_else_fp16(config, monkeypatch, native, wanted):
     monkeypatch.setattr("algorithms.command.resolve.pick_device", lambda gpu: torch.device("cuda:0"))
-    monkeypatch.setattr("algorithms.command.resolve.set_up_gpu", lambda deterministic: None)
+    monkeypatch.setattr("algorithms.command.resolve.set_up_gpu", lambda device, deterministic: None)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation)
     found = config("--alg", "deneb_gce", "--amp", "auto", "--second.amp", "off")
     assert [stage.settings.amp for stage in found.stages] == [wanted, "off"]
@@ -83,12 +83,15 @@ def test_auto_is_float32_on_a_cpu(config):
 
 
 def test_on_a_gpu_float32_is_float32(config, monkeypatch):
-    monkeypatch.setattr("algorithms.command.resolve.pick_device", lambda gpu: torch.device("cuda:0"))
+    meant: list[torch.device] = []
+    monkeypatch.setattr("algorithms.command.resolve.pick_device", lambda gpu: torch.device("cuda:1"))
+    monkeypatch.setattr(torch.cuda, "set_device", meant.append)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     config("--alg", "vanilla")
     assert torch.backends.cuda.matmul.fp32_precision == "ieee"
     assert not torch.backends.cudnn.allow_tf32
+    assert meant == [torch.device("cuda:1")], "what asks for bf16 without naming a device asks this one"
 
 
 def test_defaults_leave_no_trace_in_what_names_a_run(config):
