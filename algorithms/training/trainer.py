@@ -21,7 +21,7 @@ from algorithms.training.stopping import LabelWave
 from data.split import Dataset, Split
 from models.sharded import average_batch_norms
 from utils.distributed import bars_off, from_writer, seed_all
-from utils.errors import TrainingFailed, machine_error
+from utils.errors import TrainingFailed, UsageError, machine_error
 from utils.files import load_own_tensors, save_tensors
 from utils.metrics import accuracies_within, adjusted_accuracy, fraction, group_accuracies, group_counts
 from utils.profiling import tracing
@@ -30,6 +30,9 @@ from utils.seeds import derive
 log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
+
+NOT_REPEATABLE = " does not have a deterministic implementation"
+"""The words of torch, after an operation's name."""
 
 TOGETHER = 64
 """Steps whose losses and logits are taken in together: few large operations take less time than many small ones."""
@@ -123,6 +126,7 @@ def fit(
 
     Raises:
         DamagedFile: the checkpoint is damaged, or not about this training.
+        UsageError: `--deterministic` asks for what torch cannot do for these networks.
         TrainingFailed: a number that was measured is no longer finite.
     """
     start, about = time.perf_counter(), about or {}
@@ -157,6 +161,12 @@ def fit(
                 record |= evaluate(method)
             _check_finite(record)
         except (TrainingFailed, ValueError, RuntimeError, ArithmeticError) as error:
+            if NOT_REPEATABLE in str(error):
+                operation = str(error).partition(NOT_REPEATABLE)[0]
+                raise UsageError(
+                    f"--deterministic: torch has no repeatable {operation}, which {title} needs with this --model. "
+                    "Leave the flag out, or take another --model."
+                ) from error
             diverged = isinstance(error, TrainingFailed) or not _finite(method)
             if not diverged or machine_error(error):
                 raise

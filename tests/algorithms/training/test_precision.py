@@ -7,6 +7,7 @@ import torch
 
 from algorithms.command.arguments import parse_arguments
 from algorithms.command.resolve import resolve
+from utils.errors import UsageError
 
 CASES = [
     ("vanilla", "fp16"), ("coteaching", "fp16"), ("sop", "fp16"), ("lc", "fp16"),
@@ -115,3 +116,15 @@ def test_a_first_step_that_overflows_leaves_no_trace_in_fp16(settings, monkeypat
         scaler.step(optimizer)
         scaler.update()
     assert parameter.tolist() == [1 - 0.5 - 0.75] * 3
+
+
+def test_what_torch_cannot_repeat_is_said_in_one_line(make, train, tmp_path, monkeypatch):
+    method = make("vanilla")
+    place = torch.zeros(1, dtype=torch.int64)
+    monkeypatch.setattr(method, "losses", lambda logits, batch: logits.sum(1).put(place, torch.ones(1)))
+    torch.use_deterministic_algorithms(True)
+    try:
+        with pytest.raises(UsageError, match="--deterministic: torch has no repeatable put_.*Leave the flag out"):
+            train(method, tmp_path / "checkpoint.pt")
+    finally:
+        torch.use_deterministic_algorithms(False)
