@@ -2,7 +2,7 @@
 
 import statistics
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from scipy import stats
 
 from utils.errors import UsageError
 from utils.results.grouping import (
+    JUDGED_BY,
     DataGroup,
     Row,
     by_data,
@@ -184,11 +185,12 @@ def gains_tables(runs: list[Run], asked: Namespace) -> list[Table]:
         UsageError: there is nothing to compare, or a method without a run name has several settings.
     """
     when, key = asked.when or "end", METRICS[asked.metric]
+    ignoring = JUDGED_BY if when == "end" else ()
     tables = []
     for dataset, columns in by_dataset(runs).items():
         everything = [run for data in columns for run in data.runs]
-        named = [row for row in rows_of(everything, asked.methods) if row.runs and row.runs[0].name]
-        plain = _without_run_name(everything, {row.runs[0].alg for row in named}, dataset)
+        named = [row for row in rows_of(everything, asked.methods, ignoring) if row.runs and row.runs[0].name]
+        plain = _without_run_name(everything, {row.runs[0].alg for row in named}, dataset, ignoring)
         named = [row for row in named if row.runs[0].alg in plain]
         columns = [data for data in columns if any(data.among(row.runs) for row in named)]
         cells: list[list[Cell]] = []
@@ -209,14 +211,14 @@ def gains_tables(runs: list[Run], asked: Namespace) -> list[Table]:
     return tables
 
 
-def _without_run_name(runs: Iterable[Run], algs: set[str], dataset: str) -> dict[str, Row]:
-    """The row of each method's finished runs without a run name, by method.
+def _without_run_name(runs: Iterable[Run], algs: set[str], dataset: str, ignoring: Collection[str]) -> dict[str, Row]:
+    """The row of each method's finished runs without a run name, by method; see `rows_of`.
 
     Raises:
         UsageError: a method has several settings.
     """
     plain: dict[str, Row] = {}
-    for row in rows_of(run for run in runs if not run.name and run.result is not None):
+    for row in rows_of([run for run in runs if not run.name and run.result is not None], ignoring=ignoring):
         other = plain.setdefault(row.method, row)
         if other is not row and row.method in algs:
             raise UsageError(

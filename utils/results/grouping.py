@@ -22,7 +22,9 @@ NOISE = ("noise_type", "noise_style", "noise_matrix")
 CONTENTS = ("images", "true labels", "bias labels")
 """Parts of a split's summary that no seed changes."""
 
-RUN_WIDE = ("best_by", "resampling", "augment", "eval_every")
+JUDGED_BY = ("best_by", "eval_every")
+"""Arguments that name the best epoch and change nothing at the last one."""
+RUN_WIDE = (*JUDGED_BY, "resampling", "augment")
 """Arguments that belong to no stage and tell rows apart."""
 
 UNSET, UNNOTED = "not set", "not recorded"
@@ -187,13 +189,15 @@ def doubles(label: str, runs: list[Run]) -> list[str]:
     return lines
 
 
-def rows_of(runs: Iterable[Run], wanted: list[str] | None = None) -> list[Row]:
+def rows_of(runs: Iterable[Run], wanted: list[str] | None = None, ignoring: Collection[str] = ()) -> list[Row]:
     """Rows of a table, plain training first and then by name; or those wanted, in that order, with what is missing.
 
     A wanted name is a row's label, or else that of a method and its run name, of which there may be several rows.
+    Arguments of `RUN_WIDE` that are to be ignored tell no rows apart.
     """
     runs, rows = list(runs), []
-    describe = partial(_settings_of, known={name for run in runs for stage in run.stages for name in stage["settings"]})
+    known = {name for run in runs for stage in run.stages for name in stage["settings"]}
+    describe = partial(_settings_of, known=known, wide=[name for name in RUN_WIDE if name not in ignoring])
     ordered = sorted(runs, key=lambda run: (run.alg, run.name))
     for _, bucket in itertools.groupby(ordered, lambda run: (run.alg, run.name)):
         members = list(bucket)
@@ -227,13 +231,14 @@ def _may_be_one(run: Run, other: Run) -> bool:
     return not first or not second or first == second
 
 
-def _settings_of(run: Run, known: Collection[str] = ()) -> Description:
+def _settings_of(run: Run, known: Collection[str] = (), wide: Iterable[str] = RUN_WIDE) -> Description:
     """The method, settings and hyper-parameters of each stage, and what holds for the whole run.
 
     Keys are the stage's method, or "final" for settings of the last stage; "setting" or "hparam"; and the name.
 
     Args:
         known: settings that are to be noted as not set where they are not: runs note none that has its default.
+        wide: arguments of the whole run.
     """
     about: dict[Any, Any] = {("run", "methods", ""): [stage["method"] for stage in run.stages]}
     for of, stage in zip(_owners(run), run.stages, strict=True):
@@ -243,7 +248,7 @@ def _settings_of(run: Run, known: Collection[str] = ()) -> Description:
     noted = run.arguments | ({"best_by": run.result["best_by"]} if run.result else {})
     if run.arguments:
         noted.setdefault("eval_every", 1)  # of a run from before there was this, too
-    about |= {("run", "wide", name): noted[name] for name in RUN_WIDE if name in noted}
+    about |= {("run", "wide", name): noted[name] for name in wide if name in noted}
     return {key: _text(value) for key, value in about.items()}
 
 

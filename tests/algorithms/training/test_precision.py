@@ -124,7 +124,7 @@ def test_what_torch_cannot_repeat_is_said_in_one_line(make, train, tmp_path, mon
     monkeypatch.setattr(method, "losses", lambda logits, batch: logits.sum(1).put(place, torch.ones(1)))
     torch.use_deterministic_algorithms(True)
     try:
-        with pytest.raises(UsageError, match="--deterministic: torch has no repeatable put_.*Leave the flag out"):
+        with pytest.raises(UsageError, match=r"--deterministic: torch has no repeatable put_.*Leave the flag out"):
             train(method, tmp_path / "checkpoint.pt")
     finally:
         torch.use_deterministic_algorithms(False)

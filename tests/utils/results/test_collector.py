@@ -152,6 +152,16 @@ def test_gains_mind_settings_and_seeds_of_the_compared_alone(log_dir):
     assert text.endswith("| gce (long_run) | n/a | n/a |"), "both were run, without a referee"
 
 
+def test_gains_at_the_last_epoch_do_not_mind_what_names_the_best_one(log_dir):
+    for seed, criterion in ((0, "valid_accuracy"), (1, "valid_loss")):
+        place = log_dir / f"toy/gce/0.1_0.05/{seed}"
+        place.mkdir()
+        (place / "result.json").write_text(json.dumps(result_of(0.6) | {"best_by": criterion}))
+    assert table(log_dir, "--show", "gains")[2][1].endswith("(2)")
+    with pytest.raises(UsageError, match=r"over gce.*best_by=valid_loss.* on toy"):
+        table(log_dir, "--show", "gains", "--when", "best")
+
+
 def test_an_interval_is_student_s():
     assert interval([1.0, 2.0, 3.0]) == "-0.5 to +4.5", "2 -+ 4.303 / sqrt(3)"
     assert interval([2.0, 2.0]) == "+2.0 to +2.0"
