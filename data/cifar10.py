@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from data.augment import CIFAR
 from data.layouts.decoding import decode
 from data.layouts.image_paths import images_below
 from data.layouts.pt import pt_files, read_pt
-from data.registry import Defaults, NoOptions, dataset
+from data.registry import Defaults, NoOptions, dataset, option
 from data.split import Clean, Source
 from utils.errors import RunError, UsageError
 from utils.seeds import numpy_generator
@@ -60,9 +61,16 @@ def hold_out(train: Photographs) -> tuple[Photographs, Photographs]:
     return (images[kept], labels[kept]), (images[held_out], labels[held_out])
 
 
+def images_per_class(default: int) -> Any:
+    """Declares the option of a data set that is made of `some_of` the photographs."""
+    about = "images of each class for training and validation; a fifth as many for testing"
+    return option(default, low=10, high=5000, help=about)
+
+
 def some_of(photographs: Photographs, per_class: int) -> Photographs:
     """As many photographs of every class, or all it has; always the same ones, in the order that they had."""
     images, labels = photographs
+    # The stream bears the name of the data sets that took some first: by another one they would be others.
     shuffled = numpy_generator(0, "marked_cifar").permutation(len(labels))
     index = np.sort(np.concatenate([shuffled[labels[shuffled] == c][:per_class] for c in range(len(CLASSES))]))
     return images[index], labels[index]

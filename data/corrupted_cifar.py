@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from data.augment import CIFAR
-from data.cifar10 import CLASSES, Photographs, cifar10_images, hold_out, raw_files, some_of
+from data.cifar10 import CLASSES, Photographs, cifar10_images, hold_out, images_per_class, raw_files, some_of
 from data.coloring import draw_bias_labels
 from data.corruptions.frost import PACKAGE, frost_source
 from data.corruptions.operators import TYPE_0, TYPE_1, constants_of, corrupt
@@ -43,9 +43,7 @@ class Options:
     corruptions: str = option(
         "type0", choices=tuple(SETS), help="type0: weather, colours and codecs; type1: noise, blur"
     )
-    per_class: int = option(
-        5000, low=10, high=5000, help="images of each class for training and validation; a fifth as many for testing"
-    )
+    per_class: int = images_per_class(5000)
 
 
 @dataset(

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from data.augment import CIFAR
-from data.cifar10 import CLASSES, Photographs, cifar10_images, hold_out, raw_files, some_of
+from data.cifar10 import CLASSES, Photographs, cifar10_images, hold_out, images_per_class, raw_files, some_of
 from data.coloring import PALETTES, draw_bias_labels
 from data.layouts.choice import cached, first_there, prepared
-from data.registry import Defaults, dataset, option
+from data.registry import Defaults, dataset
 from data.split import Clean, Source
 from utils.seeds import numpy_generator
 
@@ -32,9 +32,7 @@ Mark = Callable[[np.ndarray, np.ndarray, np.random.Generator], None]
 
 @dataclass(frozen=True)
 class Options:
-    per_class: int = option(
-        500, low=10, high=5000, help="images of each class for training and validation; a fifth as many for testing"
-    )
+    per_class: int = images_per_class(500)
 
 
 def frame(image: np.ndarray, color: np.ndarray, generator: np.random.Generator) -> None:

@@ -113,8 +113,8 @@ def save_tensors(path: Path, value: Any, about: dict[str, Any] | None = None) ->
         with open(temporary, "wb") as file:  # a path would be written into the file
             try:
                 torch.save(value, file)
-            except RuntimeError as error:
-                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
+            except RuntimeError as error:  # of the archive, which torch closes whatever has ended its writing
+                raise (error.__context__ or error) from None
         if about is not None:
             with zipfile.ZipFile(temporary, "a") as archive:
                 archive.writestr(zipfile.ZipInfo(ABOUT), json.dumps({"file": path.name, **about}, sort_keys=True))

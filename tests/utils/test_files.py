@@ -1,5 +1,6 @@
 """Files are whole or not there, JSON is strict, and loading tensors runs no code."""
 
+import io
 import json
 import pickle
 import resource
@@ -49,6 +50,21 @@ def test_an_interruption_leaves_the_old_file_and_no_other(tmp_path, error):
         write_half()
     assert path.read_text() == "old"
     assert names(tmp_path) == ["file"]
+
+
+def test_an_interruption_while_torch_writes_is_one(tmp_path, monkeypatch):
+    """torch closes its archive nevertheless, and would complain that it is not as long as it should be."""
+
+    class Interrupting(io.FileIO):
+        def write(self, data):
+            if self.tell() > 1000:
+                raise KeyboardInterrupt
+            return super().write(data)
+
+    monkeypatch.setattr("utils.files.open", lambda path, mode: Interrupting(path, mode), raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        save_tensors(tmp_path / "x.pt", {"a": torch.ones(10_000), "b": torch.ones(10_000)})
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize(
