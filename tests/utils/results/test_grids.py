@@ -31,7 +31,8 @@ def test_figures_are_drawn_where_they_are_asked_for_and_not_by_a_comparison(grid
     main(["--fill", str(page), str(page)])
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert page.read_text().count("| bratio |") == 3
-    with pytest.raises(UsageError, match=r"^--figure: there is none of --show methods, only of grid, winners, ranks\.$"):
+    told = r"^--figure: there is none of --show methods, only of grid, winners, ranks\.$"
+    with pytest.raises(UsageError, match=told):
         main([str(grid_log), "--figure", str(figure)])
 
 
