@@ -16,7 +16,6 @@ the defaults are inside its ranges. Weights or probabilities of an earlier stage
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from algorithms.base import hparam, method
@@ -44,5 +43,4 @@ class Afr(LastLayer):
 def afr_weights(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
     """mu, float [K], sum 1, of logits [K, C] and labels int64 [K]."""
     right = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
-    weights = class_balance(labels) * torch.exp(-gamma * right)
-    return weights / weights.sum()
+    return (class_balance(labels).log() - gamma * right).softmax(0)

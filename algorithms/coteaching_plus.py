@@ -46,8 +46,9 @@ class CoteachingPlus(SmallLossExchange):
         self.updates = torch.tensor(epoch * self.task.steps_per_epoch(), device=self.task.device)
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        outcome = super().step(batch)
         self.updates += 1
-        return super().step(batch)
+        return outcome
 
     def picks(self, losses: list[Tensor], disagree: Tensor) -> list[Tensor]:
         if self.warming_up:

@@ -50,7 +50,7 @@ class DeNetDm(Method):
         split_epochs: int = hparam(
             0, search=[0, 20, 50], low=0, help="epochs of the first stage, beside --epochs; 0: as many as --epochs says"
         )
-        temperature: float = hparam(2.0, search=[1, 2, 4], low=1e-3, help="of the distillation")
+        temperature: float = hparam(2.0, search=[1, 2, 4], low=1e-3, high=1e3, help="of the distillation")
 
     @classmethod
     def stage_settings(cls, settings: StageSettings, hparams: Any) -> StageSettings:

@@ -55,6 +55,7 @@ class Jtt(Method):
             30,
             search=[30, 60, 100],
             low=0,
+            high=1e9,
             after_training=True,
             help="how many more times an error counts; an epoch "
             "has N draws whatever it is (the authors': N + lbd_up x errors), so their --epochs do not carry over",

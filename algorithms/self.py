@@ -3,7 +3,8 @@
 Tyler LaBonte, Vidya Muthukumar, Abhishek Kumar. "Towards Last-layer Retraining for Group Robustness with Fewer
 Annotations." NeurIPS 2023, arXiv:2309.08534.
 
-1. A network is trained with cross entropy on a share 1 - `share` of the images; after `early` epochs it is copied.
+1. A network is trained with cross entropy on a share 1 - `share` of the images; after `early` epochs it is copied, but
+   before the last one (of a single epoch, as it was at first), lest it agree with itself.
 2. Of the held-out images the `count` with the largest KL(p_final || p_early) are chosen. No label is looked at.
 3. From the trained network's own, the last layer alone is trained on them, every class with the same weight.
 A mislabelled image is chosen only if its content is disputed, so that label noise does little harm, as in DENEB.
@@ -46,7 +47,7 @@ class Self(LastLayer):
         self.early_network = copy.deepcopy(self.network).requires_grad_(False)
 
     def end_epoch(self, epoch: int) -> None:
-        if epoch + 1 == self.hparams.early:
+        if epoch + 1 == min(self.hparams.early, self.task.settings.epochs - 1):
             self.early_network.load_state_dict(self.network.state_dict())
 
     def reweighted(self, features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:

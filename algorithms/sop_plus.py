@@ -13,6 +13,7 @@ Deviations from the authors' code:
 - Their stronger view is AutoAugment's policy for CIFAR-10. Here it is the run's own `--augment` with crops of 70 to 100
   % of the image, enlarged, and rotations of up to 15 degrees. Colours stay: in this suite they are often the spurious
   cue, and whoever is told to ignore them has been told the bias. Of features (`--frozen`) it is another of their views.
+- u follows the gradient of Loss 1 and Loss 2, as in `sop` (theirs: of the balance too).
 - Those of `sop`. Loss weights of an earlier stage scale Loss 1 only.
 """
 

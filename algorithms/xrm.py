@@ -20,6 +20,8 @@ Deviations:
 - The paper chooses settings and the iteration by the number of flipped labels; here the last epoch counts.
 - Sampling rests on the training environments only; validation images get none.
 - `flip` is a factor of the flip probability, 1 in the paper; 0 makes plain twins.
+- The loss is the mean over the batch's classes (authors' code: their sum, with which SGD's steps are as many times as
+  long as there are classes).
 """
 
 from dataclasses import dataclass

@@ -48,3 +48,13 @@ def test_the_rule_follows_the_epoch_and_the_update(make):
     assert method.picks(losses, agree)[0].unique().tolist() == [1 / 8]
     method.updates = AGREEING_UPDATES
     assert not method.picks(losses, agree)[0].any()
+
+
+def test_as_many_updates_train_on_all_of_a_batch_on_which_the_networks_agree(make, monkeypatch):
+    monkeypatch.setattr("algorithms.coteaching_plus.AGREEING_UPDATES", 2)
+    method = make("coteaching+", warmup=0)
+    method.partner.load_state_dict(method.network.state_dict())
+    method.eval()  # nothing is dropped, and both see the same
+    method.begin_epoch(0)
+    losses = [float(method.step(batch)[0]) for batch in method.batches(0)]
+    assert [loss > 0 for loss in losses] == [True, True, False]

@@ -27,6 +27,12 @@ def test_afr_weighs_errors_within_balanced_classes():
     torch.testing.assert_close(afr_weights(logits, torch.tensor([0, 0, 1]), 0.0), torch.tensor([0.25, 0.25, 0.5]))
 
 
+def test_afr_weighs_however_much_an_error_counts():
+    """exp(-gamma p) is 0 in float32 for all of them; the surest error still weighs most."""
+    logits = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
+    torch.testing.assert_close(afr_weights(logits, torch.tensor([0, 0]), 1e4), torch.tensor([1.0, 0.0]))
+
+
 def test_balance_gives_every_class_the_same_weight():
     weights = class_balance(torch.tensor([2, 0, 0, 2, 2, 2]))
     assert weights.tolist() == [0.25, 0.5, 0.5, 0.25, 0.25, 0.25]
@@ -76,6 +82,17 @@ def test_only_the_last_layer_sees_the_held_out_images_and_only_at_the_end(name, 
     method.finish()
     after = method.network.state_dict()
     assert {key for key in after if not torch.equal(before[key], after[key])} == {"fc.weight", "fc.bias"}
+
+
+@pytest.mark.parametrize(("epochs", "early", "copied"), [(3, 1, 1), (3, 2, 2), (3, 3, 2), (1, 1, 0), (3, 0, 0)])
+def test_the_early_model_is_from_before_the_last_epoch(epochs, early, copied, make, settings):
+    method = make("self", {"settings": replace(settings, epochs=epochs)}, early=early)
+    for epoch in range(epochs):
+        method.network.fc.bias.data.fill_(epoch + 1)
+        method.end_epoch(epoch)
+    bias = method.early_network.fc.bias
+    assert bool((bias == copied).all()) == (copied > 0)
+    assert (bias < epochs).all()
 
 
 def test_self_looks_at_no_label_when_it_chooses(make, settings):
