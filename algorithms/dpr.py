@@ -15,6 +15,7 @@ Deviations:
 
 - Only a method's first network starts from b: others beside it, as in Co-teaching, start afresh, so that they differ.
 - The biased model is the gradient-scaled form that the suite calls GCE.
+- Disagreements have no floor (authors' code: 1e-8).
 - Optimiser, schedule and the length of either stage are the run's; the last epoch counts.
 """
 

@@ -9,9 +9,14 @@ arXiv:2205.15704.
 3. A model is trained with cross entropy on batches drawn so, with replacement: the second stage.
 The gradient of a mislabelled sample is large too, so that PGD raises the share of label noise.
 
-Deviations: the final model starts afresh, as that of every second stage here; as we recall the paper, its final model
-inherits the weights of the biased one. The paper augments images for the biased model; here a data set's own
-augmentation is used. The loss of the biased model is the gradient-scaled form that the suite calls GCE.
+Deviations from the authors' code:
+
+- The final model starts afresh (theirs: from the weights of the biased one, as after `dpr`, whose `--score
+  gradient_norm` comes close to that).
+- The gradient is that of weights and bias (theirs: of the weights, without the 1), and its norm has no floor (theirs:
+  1e-8).
+- The paper augments images for the biased model; here a data set's own augmentation is used.
+- The loss of the biased model is the gradient-scaled form that the suite calls GCE.
 """
 
 import torch
