@@ -1,6 +1,7 @@
 """Ranks of methods: which cells count, and textbook values of the tests."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -62,3 +63,14 @@ def test_the_table_is_sorted_and_says_what_was_left_out(grid_log, capsys):
     ]
     assert lines[-1] == "left out, no run of gce: toy, nratio 0.4, bratio 0.05, MLP"
     assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_method_is_one_whatever_its_label_says_beside_others(grid_log):
+    """The label of a tuned run tells its epochs only in the cell where untuned runs have others."""
+    for place in grid_log.glob("toy/*/0.0_*/0"):
+        path = shutil.copytree(place, place.with_name("0_tuned")) / "result.json"
+        path.write_text(path.read_text().replace('"epochs": 15', '"epochs": 30'))
+    for place in grid_log.glob("toy/*/0.0_0.05/[01]"):
+        shutil.rmtree(place)
+    found = ranked(grid_log, "--methods", "gce (tuned),vanilla (tuned)")
+    assert (found.methods, len(found.values)) == (["gce (tuned)", "vanilla (tuned)"], 2)
