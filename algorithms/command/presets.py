@@ -87,11 +87,13 @@ def with_presets(
     aside = f"preset {path} is left aside: {{}}. --preset {path} takes it."
     if preset["oracle"] and not by_name:
         return arguments, (), [aside.format("it was chosen on test data (oracle)")]
-    everything, _, _ = _taken(arguments, preset, path, same_flags=True)
-    same_flags = _trained_as_found(preset, resolve(argparse.Namespace(**{**vars(arguments), **everything})))
-    values, used, lines = _taken(arguments, preset, path, same_flags)
-    completed = argparse.Namespace(**{**vars(arguments), **values})
-    other = _found_for_others(preset, resolve(completed), look_at_images=not by_name)
+    for same_flags in (True, False):
+        values, used, lines = _taken(arguments, preset, path, same_flags)
+        completed = argparse.Namespace(**{**vars(arguments), **values})
+        config = resolve(completed)
+        if _trained_as_found(preset, config):
+            break
+    other = _found_for_others(preset, config, look_at_images=not by_name)
     if other and not by_name:
         return arguments, (), [aside.format(f"it was found for another run ({other})")]
     if not used and by_name:
