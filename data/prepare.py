@@ -18,12 +18,13 @@ import numpy as np
 import torch
 
 from data.layouts.disen import set_of_root
-from data.layouts.output import SUMS, WRITERS, default_workers, verify
+from data.layouts.output import SUMS, WRITERS, verify
 from data.layouts.pt import pt_files
 from data.load import check
 from data.registry import Recipe, datasets
 from data.split import Clean, Source
 from utils.cli import Parser, any_path, declared_values, flag_of, number, run_script, show_log
+from utils.cpu import cores
 from utils.errors import UsageError
 from utils.metrics import GROUPS, group_index
 
@@ -61,9 +62,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, Recipe]:
     parser.add_argument("--format", choices=[*WRITERS, "none"], default="pt", help="layout to write; none: only look")
     parser.add_argument("--data_dir", type=any_path, default=Path("datasets"), help="where to read, as for training")
     parser.add_argument("--out", type=any_path, help="where to write (default: --data_dir)")
-    parser.add_argument(
-        "--workers", type=number(int, low=1, high=1024), default=default_workers(), help="processes for images"
-    )
+    parser.add_argument("--workers", type=number(int, low=1, high=1024), default=cores(), help="processes for images")
     parser.add_argument("--overwrite", action="store_true", help="replace files that hold something else")
     parser.add_argument("--stats", action="store_true", help="count classes and groups, and save a contact sheet")
     parser.add_argument("--verify", action="store_true", help="only check the files in --out against their checksums")

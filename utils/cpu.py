@@ -17,13 +17,18 @@ LIMITS = {"": ("memory.max", "memory.current"), "memory": ("memory.limit_in_byte
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
+def cores() -> int:
+    """Cores of the processor that this process may use, which batch jobs restrict; all where the system cannot."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def use_threads(count: int | None) -> int:
     """Sets the number of computing threads and returns it; by default two at most: small networks gain from no more.
 
     It holds for torch and for the libraries that compute for NumPy, SciPy and scikit-learn, those that are loaded and
     those that read the variable when they are. Processes of torchrun divide the cores among them.
     """
-    count = count or max(1, min(2, (os.cpu_count() or 1) // local_world()))
+    count = count or max(1, min(2, cores() // local_world()))
     torch.set_num_threads(count)
     threadpool_limits(count)
     os.environ["OMP_NUM_THREADS"] = str(count)

@@ -1,6 +1,7 @@
 """Files are written to a temporary name in the same folder and renamed, so a reader never sees half a file."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -9,15 +10,20 @@ import secrets
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from utils.distributed import writer_only
 from utils.errors import DamagedFile, MachineError, machine_error, system_error
 from utils.schema import checked, parsed
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
 
 ABOUT = "archive/about.json"
 """The place where a file of tensors says whose they are, beside what torch writes."""
@@ -27,9 +33,9 @@ ABOUT = "archive/about.json"
 def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside `path` and moves it there once the block has succeeded.
 
-    The temporary file is made anew under a name that nobody can foresee, so that no link can lie in wait for it; after
-    a kill `remove_leftovers` knows it by its name. `durable` waits until the disk has the file, which takes too long
-    for one of thousands of small ones.
+    The temporary file is made anew under a name that nobody can foresee, so that no link can lie in wait for it; what
+    killed processes left of the same file is removed. `durable` does that, and waits until the disk has the file, which
+    takes too long for one of thousands of small ones.
 
     Raises:
         MachineError: the file cannot be written.
@@ -37,9 +43,14 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch(exist_ok=False)
+        if durable:
+            remove_leftovers(path.parent, path.name)
+        claimed = open(temporary, "xb")  # noqa: SIM115 - what cannot be made is not ours to remove
         try:
-            yield temporary
+            with claimed:
+                with suppress(OSError):  # a file system without locks
+                    _lock(claimed)
+                yield temporary
             if durable:
                 with open(temporary, "rb+") as written:
                     os.fsync(written.fileno())
@@ -50,11 +61,20 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
         raise system_error(error, f"cannot write {path}") from error
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Removes what killed processes left half written; to be called where no other process writes."""
-    for path in folder.glob(".*.tmp"):
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Removes what killed processes left half written in a folder, of the file of that name alone if one is given."""
+    for path in folder.glob(f".{glob.escape(name) or '*'}.*.tmp"):
         if re.fullmatch(r"\..+\.[0-9a-f]{16}\.tmp", path.name):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # another process writes it, or has just removed it
+                with open(path, "rb+") as left:
+                    _lock(left)
+                path.unlink()
+
+
+def _lock(file: BinaryIO) -> None:
+    """Locks a file for as long as it is open, where another process has not; Windows removes no open file anyway."""
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @writer_only

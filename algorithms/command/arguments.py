@@ -190,14 +190,19 @@ def _add_options(parser: Parser, dataset: str) -> None:
     for option in declared:
         details = flag_of(option)
         group.add_argument(f"--{option.name}", **details)
+    options = {name: datasets[name].options for name in datasets}
+    _tell_of_others(parser, options, f"an option of {{}}, which --dataset {dataset} does not have.")
+
+
+def _tell_of_others(parser: Parser, declared: dict[str, type], hint: str) -> None:
+    """Notes of each flag that is declared by others alone whose it is, in the hint's {}."""
     owners = defaultdict[str, list[str]](list)
-    for other in datasets:
-        for option in dataclasses.fields(datasets[other].options):
-            owners[f"--{option.name}"].append(other)
-    for flag, others in owners.items():
+    for owner, values in declared.items():
+        for each in dataclasses.fields(values):
+            owners[f"--{each.name}"].append(owner)
+    for flag, some in owners.items():
         if flag not in parser._option_string_actions:
-            hint = f"an option of {', '.join(others)}, which --dataset {dataset} does not have."
-            parser.elsewhere.setdefault(flag, hint)
+            parser.elsewhere.setdefault(flag, hint.format(", ".join(some)))
 
 
 def hparam_flags(stages: list[type[Method]], position: int, name: str) -> list[str]:
@@ -219,14 +224,8 @@ def _add_hparams(parser: Parser, stages: list[type[Method]]) -> None:
             for flag in flags:
                 shown = details["help"] if flag == flags[0] else argparse.SUPPRESS
                 group.add_argument(f"--{flag}", **{**details, "help": shown})
-    chosen, users = "_".join(method.name for method in stages), defaultdict[str, list[str]](list)
-    for other in methods:
-        for declared in dataclasses.fields(methods[other].Hparams):
-            users[f"--{declared.name}"].append(other)
-    for flag, others in users.items():
-        if flag not in parser._option_string_actions:
-            hint = f"a hyper-parameter of {', '.join(others)}; --alg {chosen} has none of that name."
-            parser.elsewhere.setdefault(flag, hint)
+    hparams, chosen = {name: methods[name].Hparams for name in methods}, "_".join(method.name for method in stages)
+    _tell_of_others(parser, hparams, f"a hyper-parameter of {{}}; --alg {chosen} has none of that name.")
 
 
 def _add_run(group: Any) -> None:

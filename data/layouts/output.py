@@ -182,6 +182,10 @@ def _read_sums(root: Path) -> Digests:
     return {name: digest for digest, name in pairs}
 
 
+MOST_WORKERS = 61
+"""Windows takes no more."""
+
+
 def _each(function: Callable, jobs: list, workers: int, what: str) -> Iterator:
     """`function` of every job, in their order, with a progress bar; in processes if there is more than one worker."""
     if workers == 1:
@@ -189,14 +193,12 @@ def _each(function: Callable, jobs: list, workers: int, what: str) -> Iterator:
         return
     # Forked processes start at once, where others would import torch first; what they do here starts no threads.
     context = get_context("fork" if sys.platform == "linux" else "spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    pool = ProcessPoolExecutor(
+        min(workers, len(jobs), MOST_WORKERS), context, signal.signal, (signal.SIGINT, signal.SIG_IGN)
+    )
     try:
         yield from tqdm(pool.map(function, jobs), what, len(jobs), disable=None)
     except BrokenExecutor as error:
         raise RunError(f"a process ended before its work was done ({error}); try fewer --workers.") from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def default_workers() -> int:
-    return os.cpu_count() or 1

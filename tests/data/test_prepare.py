@@ -326,3 +326,20 @@ def test_real_mnist_in_both_layouts(mnist_dir, tmp_path, monkeypatch):
         generated = recipe.build(mnist_dir, 0.3, colored_mnist.Options(palette))
         assert_same(recipe.build(tmp_path / "pt", 0.3, colored_mnist.Options(palette)), generated)
         assert_same(read_disen(tmp_path / "folders" / folder, "30pct", CLASSES), generated)
+
+
+def test_no_more_processes_than_windows_takes(monkeypatch):
+    counts = []
+
+    class Pool:
+        def __init__(self, count, *rest):
+            counts.append(count)
+
+        map = staticmethod(map)
+
+        def shutdown(self, cancel_futures):
+            pass
+
+    monkeypatch.setattr(output, "ProcessPoolExecutor", Pool)
+    assert list(output._each(abs, list(range(-100, 0)), workers=96, what="counting")) == list(range(100, 0, -1))
+    assert counts == [61]

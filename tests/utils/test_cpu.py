@@ -67,3 +67,16 @@ def test_on_windows_nothing_is_said_of_the_peak_of_memory(monkeypatch):
     assert (logbook.peak_memory(torch.device("cpu")) or 0) > 1 << 20
     monkeypatch.setattr(logbook, "resource", None)
     assert logbook.peak_memory(torch.device("cpu")) is None
+
+
+def test_threads_are_no_more_than_the_cores_that_a_batch_job_may_use(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    try:
+        assert cpu.use_threads(None) == 1
+        monkeypatch.delattr(os, "sched_getaffinity")
+        assert cpu.use_threads(None) == 2
+    finally:
+        cpu.use_threads(before)

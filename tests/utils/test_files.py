@@ -4,6 +4,9 @@ import io
 import json
 import pickle
 import resource
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -191,6 +194,30 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path):
             (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert names(tmp_path) == sorted(["file", *others])
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from utils.files import replacing
+
+with replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_goes_with_the_next_and_not_what_another_one_writes(tmp_path):
+    path, other = tmp_path / "file[1]", tmp_path / "file1"
+    subprocess.run([sys.executable, "-c", KILLED, path], cwd=Path(__file__).parents[2], check=False)
+    subprocess.run([sys.executable, "-c", KILLED, other], cwd=Path(__file__).parents[2], check=False)
+    assert len(names(tmp_path)) == 2
+    with replacing(path) as temporary:
+        write_text(path, "the other's")
+        assert temporary.exists()
+        temporary.write_text("ours")
+    assert path.read_text() == "ours"
+    assert [name.startswith(".file1.") for name in names(tmp_path)] == [True, False]
 
 
 WHOSE = {"run": "0123456789ab", "seed": 3}
