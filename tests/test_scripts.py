@@ -170,6 +170,35 @@ def test_a_slurm_task_takes_its_shard():
     assert lines == [f"{line} --tensorboard --gpu 0" for line in commands("table_bffhq.sh", SHARD="8/16")]
 
 
+def test_a_slurm_task_that_runs_out_of_time_stops_and_is_queued_again(tmp_path):
+    started, queued = tmp_path / "started", tmp_path / "queued"
+    for name, text in {"python": f"echo $$ >{started}\nexec sleep 60", "scontrol": f"echo $* >{queued}"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    task = {
+        "SLURM_JOB_ID": "17",
+        "SLURM_ARRAY_TASK_ID": "0",
+        "SLURM_ARRAY_TASK_MIN": "0",
+        "SLURM_ARRAY_TASK_COUNT": "4",
+    }
+    variables = (
+        os.environ | task | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LOG_DIR": str(tmp_path), "PYTHON": "python"}
+    )
+    command = ["bash", "scripts/slurm.sh", "scripts/table_bar.sh"]
+    script = subprocess.Popen(command, cwd=ROOT, env=variables, start_new_session=True)
+    try:
+        while not started.exists() or not started.read_text():
+            time.sleep(0.02)
+        script.send_signal(signal.SIGUSR1)
+        assert script.wait(timeout=20) == 0
+        assert queued.read_text() == "requeue 17\n"
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(started.read_text()), 0)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(script.pid, signal.SIGKILL)
+
+
 def test_a_loop_runs_skips_what_is_done_and_names_what_failed(tmp_path):
     variables = {"SEEDS": "0", "LOG_DIR": tmp_path, "PYTHON": sys.executable}
     flags = ("--quick", "--model", "MLP", "--no_figures", "--threads", "1", "--best_by", "valid_accuracy")

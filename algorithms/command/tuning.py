@@ -226,12 +226,8 @@ def _search_with_ray(plan: Plan, evaluate: TrialRun, history: History, arguments
     except ImportError as error:
         raise RunError("--engine ray needs an extra package: pip install 'ray[tune]'") from error
     on_gpu = resolve(evaluate.arguments).device.type == "cuda"
-    elsewhere = {  # a trial runs in another folder, and sees the one GPU that Ray gives it
-        "log_dir": evaluate.arguments.log_dir.resolve(),
-        "data_dir": str(Path(evaluate.arguments.data_dir).resolve()),
-        "gpu": None if on_gpu else evaluate.arguments.gpu,
-    }
-    remote = replace(evaluate, arguments=argparse.Namespace(**{**vars(evaluate.arguments), **elsewhere}))
+    gpu = None if on_gpu else evaluate.arguments.gpu  # a trial sees the one that Ray gives it
+    remote = replace(evaluate, arguments=argparse.Namespace(**{**vars(evaluate.arguments), "gpu": gpu}))
     resources = {"cpu": arguments.cpus_per_trial, **({"gpu": arguments.gpu_usage} if on_gpu else {})}
     folder = history.path.parent.resolve() / "ray"
     ray_engine.search(plan, remote, history, folder, arguments.ray_address, resources)

@@ -2,7 +2,8 @@
 
 Ray only runs the trials and lets ASHA stop hopeless ones. They are suggested by engine.py, with the draws of a single
 process, and kept in the same history. Which trials have finished when one is suggested is a matter of timing, so
-only random search and the first trials of TPE are repeatable. All nodes must see the same files at the same paths.
+only random search and the first trials of TPE are repeatable. All nodes must see the same files at the same paths, and
+the folder that the search is started in.
 
 A killed search goes on by `Tuner.restore`. Ray's own state is some seconds old then; what our files know is newer wins.
 """
@@ -77,9 +78,10 @@ def search(
 
 
 def _fit(plan: Plan, evaluate: Evaluate, history: History, folder: Path, resources: dict[str, float]) -> None:
-    sign = 1 if plan.maximise else -1
+    sign, here = 1 if plan.maximise else -1, Path.cwd()
 
     def run_trial(config: dict[str, Any]) -> None:
+        os.chdir(here)  # Ray gives each trial a folder of its own, where relative paths of flags lead nowhere
         use_threads(max(1, int(resources["cpu"])))
 
         def report(curve: list[float]) -> None:

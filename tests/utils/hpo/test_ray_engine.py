@@ -2,6 +2,7 @@
 
 import errno
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,8 @@ def evaluate(tmp_path):
             return f"{values['a']}{values['b']}"
 
         def __call__(self, values, report):
+            if not Path("near").exists():
+                raise ValueError("a trial does not find files by paths that are relative for the search")
             if values["a"] == 4:
                 raise ValueError("four is too many")
             if (full_disk := tmp_path / "full disk").exists():
@@ -37,6 +40,8 @@ def evaluate(tmp_path):
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_a_search_goes_on_with_ray_as_in_this_process(tmp_path, monkeypatch, evaluate):
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    Path("near").touch()
     here, there = History(tmp_path / "here.jsonl"), History(tmp_path / "there.jsonl")
     search(replace(PLAN, prune=False), evaluate, here)
     search(replace(PLAN, trials=2), evaluate, there)
