@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +194,7 @@ def _add_options(parser: Parser, dataset: str) -> None:
     _tell_of_others(parser, options, f"an option of {{}}, which --dataset {dataset} does not have.")
 
 
-def _tell_of_others(parser: Parser, declared: dict[str, type], hint: str) -> None:
+def _tell_of_others(parser: Parser, declared: Mapping[str, type], hint: str) -> None:
     """Notes of each flag that is declared by others alone whose it is, in the hint's {}."""
     owners = defaultdict[str, list[str]](list)
     for owner, values in declared.items():

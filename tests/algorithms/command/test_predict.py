@@ -150,7 +150,7 @@ def test_what_is_missing_is_told_in_one_line(photographs, tmp_path, capsys):
 
 def test_on_a_gpu_float32_is_float32(tmp_path, monkeypatch):
     """As in the run: with TensorFloat-32, cuDNN's default, probabilities would be others."""
-    meant: list[torch.device] = []
+    meant = []
     monkeypatch.setattr("algorithms.command.resolve.pick_device", lambda gpu: torch.device("cuda:1"))
     monkeypatch.setattr(torch.cuda, "set_device", meant.append)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)

@@ -84,7 +84,7 @@ def test_auto_is_float32_on_a_cpu(config):
 
 
 def test_on_a_gpu_float32_is_float32(config, monkeypatch):
-    meant: list[torch.device] = []
+    meant = []
     monkeypatch.setattr("algorithms.command.resolve.pick_device", lambda gpu: torch.device("cuda:1"))
     monkeypatch.setattr(torch.cuda, "set_device", meant.append)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
