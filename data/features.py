@@ -3,8 +3,9 @@
 A split of features is like a split of images: [N, D, V, 1], an image of D channels whose V pixels are the views of one
 photograph, plain first, then augmented. Training draws one of them, scoring takes the plain one. Both are standardised
 by the training images' plain views. The file holds them as float16, row by row, then the CRC-32 of all these bytes. It
-is mapped, so that only what is looked at is in memory, and named by all that its numbers depend on: the images'
-content, the network, its weights and what is done to an image before the network sees it.
+is mapped, so that only what is looked at is in memory, and named by what its numbers mean: the images' content, the
+network, its weights and what is done to an image before the network sees it. Whoever needs them first computes them for
+all, so that they are rounded as that device and that number of threads do it.
 """
 
 import hashlib
