@@ -18,6 +18,7 @@ names say so. A run that was chosen on test data (an oracle) is left out and nam
 import re
 import shlex
 import sys
+from argparse import Namespace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def parser() -> Parser:
     flags.add_argument("--format", choices=tuple(FORMATS), default="md", help="how they are written")
     flags.add_argument("--claims", type=Path, metavar="JSON", help="in place of --show: what was claimed and measured")
     flags.add_argument("--figure", type=Path, metavar="PNG", help="also draw grids or ranks here")
+    flags.add_argument("--overwrite", action="store_true", help="replace the file of --figure")
     flags.add_argument("--metric", choices=tuple(METRICS), default="unbiased", help="of all but the tables of methods")
     flags.add_argument(
         "--when", choices=("end", "best"), help="the last epoch or the best; by default both, or else the end"
@@ -75,6 +77,31 @@ def parser() -> Parser:
     flags.add_argument("--ratios", default="*", metavar="NRATIO_BRATIO", help="only these, such as 0.1_0.01 or '0.1_*'")
     flags.add_argument("--methods", type=names, default=[], metavar="A,B,...", help="only these, in this order")
     return flags
+
+
+def parsed(argv: list[str]) -> Namespace:
+    """The arguments of a command line.
+
+    Raises:
+        UsageError: one of them would change nothing, so that the tables would answer another question than was asked.
+    """
+    flags = parser()
+    given = flags.parse_all(argv)
+    if given.fill is not None:
+        asked, used = "--fill", {"fill"}
+    elif given.claims is not None:
+        asked, used = "--claims", {"claims", "folder", "dataset", "ratios", "format"}
+    else:
+        asked = f"--show {given.show}"
+        used = {"folder", "show", "dataset", "ratios", "methods", "when", "format"}
+        used |= {"figure", "overwrite"} if given.show in FIGURES else set()
+        used |= {"metric"} if given.show != "methods" else set()
+        used |= {"against"} if given.show == "differences" else set()
+    for name, value in vars(given).items():
+        if name not in used and value != flags.get_default(name):
+            flag = value if name == "folder" else f"--{name}"
+            raise UsageError(f"{flag}: {asked} makes no use of it. Leave it out.")
+    return given
 
 
 def tables_text(argv: list[str], draw: bool = True) -> str:
@@ -95,11 +122,9 @@ def collected(argv: list[str], draw: bool = True) -> tuple[str, list[str]]:
     Raises:
         RunError: there are no runs that can be read.
     """
-    arguments = parser().parse_all(argv)
+    arguments = parsed(argv)
     if arguments.folder is None or not arguments.folder.is_dir():
         raise UsageError("the first argument must be a folder with runs, such as log/.")
-    if arguments.figure is not None and arguments.show not in FIGURES:
-        raise UsageError(f"--figure: there is none of --show {arguments.show}, only of {', '.join(FIGURES)}.")
     found = find_runs(arguments.folder)
     runs = [
         run
@@ -165,8 +190,10 @@ def main(argv: list[str]) -> None:
     Raises:
         RunError: there are no runs, or not all could be read; tables of the others are printed before.
     """
-    arguments = parser().parse_all(argv)
+    arguments = parsed(argv)
     if arguments.fill is None:
+        if arguments.figure is not None and arguments.figure.exists() and not arguments.overwrite:
+            raise UsageError(f"--figure {arguments.figure} is already there. --overwrite replaces it.")
         text, damaged = collected(argv)
         print(text)
         if damaged:

@@ -258,6 +258,24 @@ def test_what_it_refuses(log_dir, tmp_path):
         tables_text([str(log_dir), "--format", "xml"])
 
 
+@pytest.mark.parametrize(
+    ("flags", "flag", "asked"),
+    [
+        ("log --metric aligned", "--metric", "--show methods"),
+        ("log --figure a.png", "--figure", "--show methods"),
+        ("log --show ratios --against gce", "--against", "--show ratios"),
+        ("log --show ratios --figure a.png", "--figure", "--show ratios"),
+        ("log --claims claims.json --show grid", "--show", "--claims"),
+        ("log --claims claims.json --methods gce", "--methods", "--claims"),
+        ("log --fill page.md", "log", "--fill"),
+        ("--fill page.md --dataset toy", "--dataset", "--fill"),
+    ],
+)
+def test_flags_that_would_change_nothing_are_refused(flags, flag, asked):
+    with pytest.raises(UsageError, match=f"^{flag}: {asked} makes no use of it. Leave it out.$"):
+        main(flags.split())
+
+
 def test_a_damaged_result_is_named_and_tables_of_the_others_are_printed(log_dir):
     path = log_dir / "toy/vanilla/0.1_0.05/1/result.json"
     path.write_text("{")

@@ -31,9 +31,12 @@ def test_figures_are_drawn_where_they_are_asked_for_and_not_by_a_comparison(grid
     main(["--fill", str(page), str(page)])
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert page.read_text().count("| bratio |") == 3
-    told = r"^--figure: there is none of --show methods, only of grid, winners, ranks\.$"
-    with pytest.raises(UsageError, match=told):
-        main([str(grid_log), "--figure", str(figure)])
+    again = [str(grid_log), "--show", "grid", "--figure", str(figure)]
+    figure.write_text("a user's own")
+    with pytest.raises(UsageError, match=r"maps\.png is already there\. --overwrite replaces it\.$"):
+        main(again)
+    main([*again, "--overwrite"])
+    assert figure.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_winner_of_a_cell_is_among_the_methods_with_the_most_seeds(grid_log):
