@@ -9,9 +9,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from utils.cli import Parser, run_script
+from utils.errors import UsageError
 from utils.files import replacing
 from utils.results.grouping import by_data
 from utils.results.runs import Run, find_runs
+
+PROGRAM = "-m benchmarks.accuracies"
 
 Columns = dict[str, dict[str, list[float]]]
 """Accuracies in %, one for each seed, by method, by the ratios of the data."""
@@ -49,9 +53,20 @@ def draw(found: dict[str, Columns], methods: list[str], path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=100)
 
 
-def main(folder: str, path: str, *methods: str) -> None:
-    draw(accuracies(find_runs(Path(folder)).runs, list(methods)), list(methods), Path(path))
+def main(argv: list[str]) -> int:
+    def body() -> None:
+        parser = Parser(prog=f"python {PROGRAM}", description=(__doc__ or "").splitlines()[0])
+        parser.add_argument("folder", type=Path, help="where runs are")
+        parser.add_argument("figure", type=Path, metavar="PNG", help="file to draw, in place of one that is there")
+        parser.add_argument("methods", nargs="+", metavar="METHOD", help="rows, from the top")
+        arguments = parser.parse_all(argv)
+        found = accuracies(find_runs(arguments.folder).runs, arguments.methods)
+        if not found:
+            raise UsageError(f"there are no finished runs of {', '.join(arguments.methods)} below {arguments.folder}.")
+        draw(found, arguments.methods, arguments.figure)
+
+    return run_script(body, PROGRAM, argv, kept="nothing is written")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -20,8 +20,11 @@ from scipy.stats import spearmanr
 
 from algorithms.training.criteria import CRITERIA, best_epoch
 from benchmarks.rows import read_rows, write_rows
+from utils.cli import Parser, run_script
+from utils.errors import UsageError
 from utils.files import read_json, replacing
 
+PROGRAM = "-m benchmarks.criteria"
 Row = dict[str, Any]
 Outcome = dict[str, tuple[float, float]]
 FEWEST = 8
@@ -148,19 +151,21 @@ def draw(rows: list[Row], path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=110)
 
 
-def main(argv: list[str]) -> int:
-    if len(argv) != 1 or not Path(argv[0]).exists():
-        print("usage: python -m benchmarks.criteria FOLDER_OF_RUNS | ROWS.jsonl", file=sys.stderr)
-        return 2
-    place = Path(argv[0])
+def compare(argv: list[str]) -> None:
+    parser = Parser(prog=f"python {PROGRAM}", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("place", type=Path, metavar="FOLDER|ROWS.jsonl", help="where runs are, or rows that were kept")
+    place = parser.parse_all(argv).place
+    rows = rows_of_runs(place) if place.is_dir() else read_rows(place)
+    if not rows:
+        raise UsageError(f"there are no finished runs, or no rows of them, in {place}.")
     if place.is_dir():
-        rows = rows_of_runs(place)
         write_rows(place / "selection.jsonl", rows)
-    else:
-        rows = read_rows(place)
     print(report(rows))
     draw(rows, place / "selection.png" if place.is_dir() else place.with_suffix(".png"))
-    return 0
+
+
+def main(argv: list[str]) -> int:
+    return run_script(lambda: compare(argv), PROGRAM, argv, kept="nothing is written")
 
 
 if __name__ == "__main__":

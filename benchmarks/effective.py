@@ -8,9 +8,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from utils.cli import Parser, run_script
+from utils.errors import UsageError
 from utils.files import replacing
 from utils.results.runs import Run, find_runs
 
+PROGRAM = "-m benchmarks.effective"
 GROUP = "conflicting-clean"
 
 
@@ -40,9 +43,19 @@ def draw(found: dict[str, dict[str, list[tuple[float, float]]]], path: Path) -> 
         figure.savefig(temporary, format="png", dpi=120)
 
 
-def main(folder: str, path: str) -> None:
-    draw(points(find_runs(Path(folder)).runs), Path(path))
+def main(argv: list[str]) -> int:
+    def body() -> None:
+        parser = Parser(prog=f"python {PROGRAM}", description=(__doc__ or "").splitlines()[0])
+        parser.add_argument("folder", type=Path, help="where runs are")
+        parser.add_argument("figure", type=Path, metavar="PNG", help="file to draw, in place of one that is there")
+        arguments = parser.parse_all(argv)
+        found = points(find_runs(arguments.folder).runs)
+        if not found:
+            raise UsageError(f"there are no finished runs that draw and know their groups below {arguments.folder}.")
+        draw(found, arguments.figure)
+
+    return run_script(body, PROGRAM, argv, kept="nothing is written")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -44,9 +44,9 @@ from benchmarks.measuring import (
 from data.load import DataSettings, load_dataset
 from data.split import Split
 from models.registry import networks
-from utils.cli import Parser, number
-from utils.errors import RunError
+from utils.cli import Parser, number, run_script
 
+PROGRAM = "-m benchmarks.epoch"
 PER_SAMPLE = ("steps", "uniform draw", "weighted draw", "scoring pass", "mixture")
 
 
@@ -133,9 +133,9 @@ def measure(train: Split, network: str, threads: int, arguments: Namespace, devi
     return {"epoch": times, "filter": whole, "growth": sizes}
 
 
-def main(argv: list[str]) -> int:
+def compare(argv: list[str]) -> None:
     start = time.perf_counter()
-    parser = Parser(prog="python -m benchmarks.epoch", description=(__doc__ or "").splitlines()[0])
+    parser = Parser(prog=f"python {PROGRAM}", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=number(int, 1), help="computing threads (default: two at most)")
     parser.add_argument("--repeats", type=number(int, 1), default=7, help="turns of every contestant")
     parser.add_argument("--steps", type=number(int, 1), help="updates per turn (default: 30, on a GPU an epoch's)")
@@ -148,19 +148,15 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--data_dir", help="race on the Colored MNIST there instead of synthetic images")
     parser.add_argument("--quick", action="store_true", help="2 turns of 10 updates, small sizes")
-    try:
-        arguments = parser.parse_all(argv)
-        if arguments.quick:
-            arguments.repeats, arguments.steps, arguments.sizes = 2, 10, [5_000, 50_000]
-        device = use_device(arguments.gpu or "cpu")
-        arguments.steps = arguments.steps or (30 if device.type == "cpu" else EPOCH_SIZE // BATCH)
-        about = machine(prepare(arguments.threads), device)
-        print(", ".join(f"{name} {value}" for name, value in about.items()))
-        settings = DataSettings("colored_mnist", arguments.data_dir, 0.01, 0.1, "sym", "reference", False, 0)
-        train = load_dataset(settings).train if arguments.data_dir else synthetic(EPOCH_SIZE)
-    except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    arguments = parser.parse_all(argv)
+    if arguments.quick:
+        arguments.repeats, arguments.steps, arguments.sizes = 2, 10, [5_000, 50_000]
+    device = use_device(arguments.gpu or "cpu")
+    arguments.steps = arguments.steps or (30 if device.type == "cpu" else EPOCH_SIZE // BATCH)
+    about = machine(prepare(arguments.threads), device)
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    settings = DataSettings("colored_mnist", arguments.data_dir, 0.01, 0.1, "sym", "reference", False, 0)
+    train = load_dataset(settings).train if arguments.data_dir else synthetic(EPOCH_SIZE)
     results = {network: measure(train, network, about["threads"], arguments, device) for network in arguments.networks}
     settled = {
         "repeats": arguments.repeats,
@@ -169,7 +165,10 @@ def main(argv: list[str]) -> int:
     }
     remember("epoch", about, settled, results)
     print(f"\n{time.perf_counter() - start:.0f} s; appended to {HISTORY}")
-    return 0
+
+
+def main(argv: list[str]) -> int:
+    return run_script(lambda: compare(argv), PROGRAM, argv, kept="nothing is kept")
 
 
 if __name__ == "__main__":

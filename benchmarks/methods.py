@@ -50,9 +50,9 @@ from benchmarks.measuring import (
     work_clock,
 )
 from models.registry import Network, networks
-from utils.cli import Parser, number
-from utils.errors import RunError
+from utils.cli import Parser, number, run_script
 
+PROGRAM = "-m benchmarks.methods"
 WARM_UP = 4
 """Times that a method trains its first epoch before it is measured, so that its filters have something to find."""
 
@@ -152,8 +152,8 @@ def measure(
     }
 
 
-def main(argv: list[str]) -> int:
-    parser = Parser(prog="python -m benchmarks.methods", description=(__doc__ or "").splitlines()[0])
+def compare(argv: list[str]) -> None:
+    parser = Parser(prog=f"python {PROGRAM}", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=number(int, 1), help="computing threads (default: two at most)")
     parser.add_argument("--repeats", type=number(int, 1), default=5, help="turns of every method and its floor")
     parser.add_argument("--size", type=number(int, BATCH), default=32 * BATCH, help="training images")
@@ -161,12 +161,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--networks", nargs="+", choices=networks.names(), default=["CONV", "MLP"])
     parser.add_argument("--gpu", help="number of the CUDA device (default: the CPU)")
     parser.add_argument("--amp", choices=["off", "bf16"], default="off", help="precision of training passes")
-    try:
-        arguments = parser.parse_all(argv)
-        device = use_device(arguments.gpu or "cpu")
-    except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    arguments = parser.parse_all(argv)
+    device = use_device(arguments.gpu or "cpu")
     about = machine(prepare(arguments.threads), device)
     print(", ".join(f"{key} {value}" for key, value in about.items()))
     for network in arguments.networks:
@@ -194,7 +190,10 @@ def main(argv: list[str]) -> int:
                   flush=True)  # fmt: skip
         remember("methods", about, settings, results)
     print(f"\nappended to {HISTORY}")
-    return 0
+
+
+def main(argv: list[str]) -> int:
+    return run_script(lambda: compare(argv), PROGRAM, argv, kept="nothing is kept")
 
 
 if __name__ == "__main__":

@@ -39,10 +39,10 @@ from benchmarks.measuring import (
     remember,
     work_clock,
 )
-from utils.cli import Parser, number
-from utils.errors import RunError
+from utils.cli import Parser, number, run_script
 
 EPOCHS, WARM_UP = 100, 1
+PROGRAM = "-m benchmarks.mission"
 EVALUATED = 16_000
 PRECISIONS = ("off", "bf16")
 Parts = dict[str, float]
@@ -90,16 +90,12 @@ def whole(warm_up: float, filtering: float, final: float, evaluation: float, kep
     return {**kinds, "command": sum(count * kinds[kind] for count, kind in zip(counts, kinds, strict=True))}
 
 
-def main(argv: list[str]) -> int:
-    parser = Parser(prog="python -m benchmarks.mission", description=(__doc__ or "").splitlines()[0])
+def compare(argv: list[str]) -> None:
+    parser = Parser(prog=f"python {PROGRAM}", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=number(int, 1), help="computing threads (default: two at most)")
     parser.add_argument("--repeats", type=number(int, 1), default=5, help="turns of every part")
     parser.add_argument("--steps", type=number(int, 1), default=30, help="batches in a slice")
-    try:
-        arguments = parser.parse_all(argv)
-    except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    arguments = parser.parse_all(argv)
     about = machine(prepare(arguments.threads))
     settings = {"repeats": arguments.repeats, "steps": arguments.steps}
     before = last("mission", about, settings)
@@ -146,7 +142,10 @@ def main(argv: list[str]) -> int:
               + f"{results['plain']['command'] / row['command']:>16.2f}{was:>10}")  # fmt: skip
     remember("mission", about, settings, {**results, "parts": times})
     print(f"appended to {HISTORY}")
-    return 0
+
+
+def main(argv: list[str]) -> int:
+    return run_script(lambda: compare(argv), PROGRAM, argv, kept="nothing is kept")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.cli import number
-from utils.files import write_text
+from utils.files import read_json_lines, write_text
 
 Row = dict[str, Any]
 
@@ -24,7 +24,7 @@ def seeds(text: str) -> list[int]:
 
 def read_rows(path: Path) -> list[Row]:
     """The rows in a file, none where it is not there."""
-    return list(map(json.loads, path.read_text(encoding="utf-8").splitlines())) if path.is_file() else []
+    return read_json_lines(path, dict, "Name another file of rows.") if path.exists() else []
 
 
 def with_row(rows: list[Row], new: Row, same: Iterable[str]) -> list[Row]:

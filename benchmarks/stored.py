@@ -26,9 +26,9 @@ from benchmarks.measuring import Run, epoch, machine, peak_memory, prepare, race
 from data.augment import CROPPED_FLIPPED
 from data.split import Split
 from data.store import CHUNK, Images, open_store, write_store
-from utils.cli import Parser, number
-from utils.errors import RunError
+from utils.cli import Parser, number, run_script
 
+PROGRAM = "-m benchmarks.stored"
 SIZE = 64
 IN_MEMORY = 40_000
 
@@ -104,16 +104,16 @@ def memory(path: Path, network: str, steps: int, threads: int) -> tuple[int, int
     return trained, peak_memory(), taken
 
 
-def main(argv: list[str]) -> int:
-    parser = Parser(prog="python -m benchmarks.stored", description=(__doc__ or "").splitlines()[0])
+def compare(argv: list[str]) -> None:
+    parser = Parser(prog=f"python {PROGRAM}", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="where the file goes")
     parser.add_argument("--gigabytes", type=number(float, 1), default=20, help="its size")
     parser.add_argument("--network", default="CONV", help="the network")
     parser.add_argument("--threads", type=number(int, 1), help="computing threads (default: two at most)")
     parser.add_argument("--repeats", type=number(int, 1), default=5, help="turns of every contestant")
     parser.add_argument("--steps", type=number(int, 1), default=20, help="updates per turn")
+    arguments = parser.parse_all(argv)
     try:
-        arguments = parser.parse_all(argv)
         threads = prepare(arguments.threads)
         print(", ".join(f"{name} {value}" for name, value in machine(threads).items()))
         path, count = arguments.folder / "benchmark.u8", int(arguments.gigabytes * 1e9 / (3 * SIZE * SIZE))
@@ -131,13 +131,13 @@ def main(argv: list[str]) -> int:
             trained, whole, taken = fresh.submit(memory, path, arguments.network, arguments.steps, threads).result()
             print(f"peak memory: {trained / 1e6:.0f} MB training and scoring, {whole / 1e6:.0f} MB after a pass over "
                   f"all {megabytes / 1e3:.1f} GB ({megabytes / taken:.0f} MB/s)")  # fmt: skip
-    except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
     finally:
         for file in arguments.folder.glob("benchmark.u8*"):
             file.unlink()
-    return 0
+
+
+def main(argv: list[str]) -> int:
+    return run_script(lambda: compare(argv), PROGRAM, argv, kept="nothing is kept")
 
 
 if __name__ == "__main__":

@@ -26,5 +26,5 @@ def test_dots_are_the_last_epochs_of_the_methods_asked_for(tmp_path):
         "vanilla": [pytest.approx(30)], "gce": [pytest.approx(50), pytest.approx(70)]
     }  # fmt: skip
     assert found["toy"]["nratio 0.2, bratio given"] == {"gce": [pytest.approx(40)]}
-    main(str(tmp_path), str(tmp_path / "figure.png"), "vanilla", "gce")
+    assert main([str(tmp_path), str(tmp_path / "figure.png"), "vanilla", "gce"]) == 0
     assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"

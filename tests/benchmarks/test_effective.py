@@ -25,5 +25,5 @@ def test_points_are_selections_that_draw(tmp_path):
     found = points(find_runs(tmp_path).runs)
     assert found == {"toy, 0.1_0.05": {"deneb_gce": [(80.0, 50.0)]}}
     draw(found, tmp_path / "one.png")
-    main(str(tmp_path), str(tmp_path / "two.png"))
+    assert main([str(tmp_path), str(tmp_path / "two.png")]) == 0
     assert (tmp_path / "one.png").read_bytes()[:4] == (tmp_path / "two.png").read_bytes()[:4] == b"\x89PNG"
