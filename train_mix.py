@@ -87,7 +87,10 @@ def train(config: RunConfig) -> dict:
     result = run(config)
     memory = result["peak_memory_bytes"]
     peak = "" if memory is None else f", {memory / 1e6:.0f} MB"
-    for stage in result["stages"][:-1]:
+    selectors = [
+        stage for stage in result["stages"][:-1] if any(share is not None for share in stage["share"].values())
+    ]
+    for stage in selectors:
         print(f"\nshare of each group in %, and how many images its draws are worth\n{mass_table(stage)}")
     print(f"\n{result_table(result)}\n{result['seconds']:.0f} s{peak}; {config.folder}")
     if result["referee_seconds"]:

@@ -262,7 +262,7 @@ def annotated(items: dict[str, Item], file: Path, root: Path, class_names: tuple
     wrong = [column for column in columns if column not in COLUMNS]
     if "file" not in columns or wrong or len(set(columns)) < len(columns):
         found, known = ", ".join(columns) or "none", ", ".join(COLUMNS[1:])
-        raise RunError(f"{file}, line 1: the columns are {found}; wanted file and any of {known}.")
+        raise RunError(f"{file}, line 1: the columns are {found}; wanted file and any of {known}, each once.")
     spellings = Counter(map(plain_name, items))
     unique = {plain: name for name in items if spellings[plain := plain_name(name)] == 1}
     classes = {name: label for label, name in enumerate(class_names)}

@@ -1,12 +1,12 @@
 # Sourced by the table scripts: the rows of the tables, what their flags and variables mean, and `run`.
 #
-#   --quick                one seed, the first ratios, one epoch a stage: to see that everything works
+#   --quick                seed 0, the first of BRATIOS, the last of NRATIOS, one epoch: to see that everything works
 #   any other flag         goes to every train_mix.py, such as --data_dir, --epochs or --preset none
 #   SEEDS="0 1 2"          and so METHODS, BRATIOS, NRATIOS, LOG_DIR: what to loop over, and where runs go
 #   SHARD=2/8              the third eighth of the runs, for one of eight machines that share LOG_DIR
 #   JOBS=8                 eight runs side by side; what they print is in their folders' train.log
 #   JOBS=8 GPUS="0 1"      on these GPUs in turn
-#   DRY_RUN=1              prints the commands
+#   DRY_RUN=1              prints the commands, whose paths are seen from the folder of the code
 #   PYTHON=python3         another interpreter
 #
 # Finished runs are skipped and interrupted ones go on, so that a loop can be stopped and started again: Ctrl-C or kill

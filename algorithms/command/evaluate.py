@@ -15,14 +15,17 @@ from algorithms.task import Task, over_split
 from algorithms.training.criteria import CRITERIA
 from algorithms.training.findings import write_columns
 from algorithms.training.predictions import load_predictions
+from algorithms.training.saved_model import FILE as DESCRIPTION
 from algorithms.training.trainer import Evaluator
 from data.load import load_dataset
+from data.split import Split
 from models.weights import load_whole
 from utils.cli import Parser, run_script, show_log
 from utils.cpu import use_threads
 from utils.errors import UsageError
 from utils.files import write_json
 from utils.results.tables import ACCURACIES, percent
+from utils.run_files import read_signed
 from utils.run_folder import RunFolder
 
 SCRIPT = "-m algorithms.command.evaluate"
@@ -62,6 +65,7 @@ def evaluate(argv: list[str]) -> None:
         )
         method = methods["vanilla"](task, stage.hparams).to(config.device).eval()
         load_whole(method.network, arguments.weights)
+        _require_images_of_the_run(arguments.weights, dataset.train, config.data.augment)
         accuracies = measure(method)
         about = {"model": settings.model, "weights": str(arguments.weights)}
         if arguments.out is not None:
@@ -74,6 +78,24 @@ def evaluate(argv: list[str]) -> None:
             print(f"{criterion.name} {percent(accuracies[criterion.key])}")
     if arguments.out is not None:
         write_json(arguments.out / "result.json", about | {"end": accuracies, "data": dataset.summary()})
+
+
+def _require_images_of_the_run(weights: Path, split: Split, augment: str) -> None:
+    """Refuses weights in a run's folder for images that are prepared otherwise than that run's were.
+
+    With given weights a network gets images as those it is published with want them. (The features of a frozen network
+    are of images that were cut, which no flag here does.)
+    """
+    described = weights.with_name(DESCRIPTION)
+    if not described.is_file() or (about := read_signed(described))["features"] is not None:
+        return
+    there = about["images"], about["transform"]["mean"], about["transform"]["std"]
+    if there != (here := (list(split.images.shape[1:]), list(split.transform.mean), list(split.transform.std))):
+        raise UsageError(
+            f"--weights {weights}: its run had images of {there[0]} with mean {there[1]} and deviation {there[2]}, "
+            f"here they are {here[0]}, {here[1]}, {here[2]}. Say --augment {augment}, or --augment and --image_size as "
+            "it did."
+        )
 
 
 def main(argv: list[str]) -> int:

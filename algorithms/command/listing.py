@@ -38,7 +38,8 @@ def _list_datasets() -> list[str]:
         lines.append(f"  {name:<16}{recipe.summary}")
         lines.append(f"  {'':<16}--augment {' or '.join(recipe.transforms)}")
         for declared in dataclasses.fields(recipe.options):
-            lines.append(f"  {'':<16}--{declared.name}: {declared.metadata['help']}; default {declared.default}")
+            default = "" if declared.default == "" else f"; default {declared.default}"
+            lines.append(f"  {'':<16}--{declared.name}: {declared.metadata['help']}{default}")
     return lines
 
 

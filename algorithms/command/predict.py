@@ -35,6 +35,8 @@ def predict(argv: list[str]) -> None:
     parser.add_argument("--gpu", help="number of the CUDA device, or cpu (default: the first one, if there is one)")
     parser.add_argument("--threads", type=number(int, low=1, high=1024), help="CPU threads (default: 2)")
     arguments = parser.parse_all(argv)
+    for missing in (given for given in arguments.images if not given.exists()):
+        parser.error(f"there is no image or folder {missing}.")
     if arguments.out.exists() and not arguments.overwrite:
         parser.error(f"{arguments.out} is already there. --overwrite replaces it.")
     use_threads(arguments.threads)

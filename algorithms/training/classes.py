@@ -104,7 +104,7 @@ def warnings(per_class: dict[str, Any], stages: list[dict[str, Any]], train: flo
     say(
         [p < HARDLY * n for p, n in zip(per_class["train_predicted"], counts, strict=True)],
         "the final model (almost) never predicts {}, not even on training images: it has collapsed. Do not trust its "
-        "accuracies or its lists; train --alg vanilla, or with another --lr or --seed.",
+        "accuracies or its lists; try another --lr or --seed, and --alg vanilla if it is not that.",
     )
     if train >= MEMORISED and valid is not None and valid < train - GAP:
         said.append(

@@ -70,7 +70,7 @@ def main(argv: list[str]) -> int:
         parser.add_argument("--overwrite", action="store_true", help="delete the folder also if it is no report")
         arguments = parser.parse_all(argv)
         count, complaints = build(arguments.log, arguments.output, arguments.overwrite)
-        print(f"{count} runs: {arguments.output / 'index.html'}")
+        print(f"{count} {'run' if count == 1 else 'runs'}: {arguments.output / 'index.html'}")
         if complaints:
             raise RunError("\n".join(complaints))
 

@@ -8,7 +8,8 @@ import torch
 
 import train_mix
 from algorithms.command import evaluate
-from models.registry import build_network
+from models.preprocessing import Preprocessing
+from models.registry import build_network, networks
 from utils.audit.samples import read_samples
 
 
@@ -32,6 +33,20 @@ def test_the_same_as_in_the_run(tmp_path):
     one, other = read_samples(folder), read_samples(out)
     assert (one["predicted_label"] == other["predicted_label"]).all()
     assert evaluate.main([*COMMON, "--weights", str(folder / "model.pt"), "--out", str(out)]) == 2
+
+
+def test_images_that_a_run_did_not_have_are_refused(tmp_path, monkeypatch, capsys):
+    """A network with published weights, trained from scratch: given weights stand for the publisher's images."""
+    published = Preprocessing(28, 0, "bilinear", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    monkeypatch.setattr(networks["CONV"], "preprocessing", published)
+    flags = ["--alg", "vanilla", "--epochs", "1", "--no_figures", "--best_by", "valid_accuracy"]
+    assert train_mix.main([*flags, *COMMON, "--log_dir", str(tmp_path)]) == 0
+    weights = ["--weights", str(tmp_path / "colored_digits/vanilla/0.1_0.05/0/model.pt")]
+    capsys.readouterr()
+    assert evaluate.main([*COMMON, *weights]) == 2
+    assert "its run had images of [3, 28, 28] with mean []" in (told := capsys.readouterr().err)
+    assert told.endswith("Say --augment deneb, or --augment and --image_size as it did.\n")
+    assert evaluate.main([*COMMON, *weights, "--augment", "deneb"]) == 0
 
 
 def test_kept_predictions_give_the_run_s_accuracies_and_criteria_again(tmp_path, capsys):

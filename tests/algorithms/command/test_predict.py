@@ -158,3 +158,12 @@ def test_on_a_gpu_float32_is_float32(tmp_path, monkeypatch):
     assert predict.main([str(tmp_path), "image.png", "-o", str(tmp_path / "out.csv")]) == 1  # there is no model
     assert not torch.backends.cudnn.allow_tf32
     assert meant == [torch.device("cuda:1")]
+
+
+def test_a_path_that_is_not_there_is_told_and_unknown_groups_are_no_table(photographs, tmp_path, capsys):
+    folder = trained(photographs, tmp_path, "deneb_vanilla", "--model", "CONV", "--cross_validate", "0")
+    assert "share of each group" not in capsys.readouterr().out
+    wanted = [str(photographs / "train"), str(tmp_path / "nowhere"), "--skip_damaged", "-o", str(tmp_path / "out.csv")]
+    assert predict.main([str(folder), *wanted]) == 2
+    assert capsys.readouterr().err == f"error: there is no image or folder {tmp_path / 'nowhere'}.\n"
+    assert not (tmp_path / "out.csv").exists()
