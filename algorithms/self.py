@@ -46,8 +46,8 @@ class Self(LastLayer):
         super().__init__(task, hparams)
         self.early_network = copy.deepcopy(self.network).requires_grad_(False)
 
-    def end_epoch(self, epoch: int) -> None:
-        if epoch + 1 == min(self.hparams.early, self.task.settings.epochs - 1):
+    def begin_epoch(self, epoch: int) -> None:
+        if epoch == min(self.hparams.early, self.task.settings.epochs - 1):
             self.early_network.load_state_dict(self.network.state_dict())
 
     def reweighted(self, features: Tensor, logits: Tensor, labels: Tensor) -> Tensor:

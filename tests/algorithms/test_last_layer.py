@@ -88,8 +88,8 @@ def test_only_the_last_layer_sees_the_held_out_images_and_only_at_the_end(name, 
 def test_the_early_model_is_from_before_the_last_epoch(epochs, early, copied, make, settings):
     method = make("self", {"settings": replace(settings, epochs=epochs)}, early=early)
     for epoch in range(epochs):
+        method.begin_epoch(epoch)
         method.network.fc.bias.data.fill_(epoch + 1)
-        method.end_epoch(epoch)
     bias = method.early_network.fc.bias
     assert bool((bias == copied).all()) == (copied > 0)
     assert (bias < epochs).all()
