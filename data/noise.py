@@ -12,6 +12,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,8 +110,9 @@ def expected_rate(
     """Share of labels that noise of `rate` is expected to make wrong, for methods that take it as known.
 
     Redrawing among all C classes leaves 1/C of the redrawn labels right; asymmetric noise touches five classes of ten.
-    Of `minority` noise it is the share of conflicting images (`bratio`, all if it is unknown) that is touched, of a
-    matrix the mean over classes.
+    Of `minority` noise it is the share of conflicting images (`bratio`, all if it is unknown) that is touched, of
+    `instance` noise the mean flip rate, which is above a small `rate`, as no image has less than 0, of a matrix the
+    mean over classes.
     """
     if matrix is not None:
         return matrix_rate(matrix)
@@ -118,6 +120,8 @@ def expected_rate(
         return rate * (len(asymmetric_map(num_classes)) if style == "exact" else len(ASYMMETRIC)) / num_classes
     if kind == "minority":
         return rate * (1 if bratio is None else bratio)
+    if kind == "instance":
+        return float(_flip_rates(rate).mean()) if rate else 0.0
     return rate * (num_classes - 1) / num_classes if (kind, style) == ("sym", "reference") else rate
 
 
@@ -195,13 +199,10 @@ def instance_noise(clean: Clean, num_classes: int, rate: float, seed: int) -> Te
 
     Deviation: images above 32 x 32 pixels are averaged to that size first, so that the projections fit in memory.
     """
-    from scipy.stats import truncnorm
-
     if rate == 0:
         return clean.labels.clone()
     generator = numpy_generator(seed, "instance noise")
-    low, high = (0 - rate) / INSTANCE_SPREAD, (1 - rate) / INSTANCE_SPREAD
-    flips = truncnorm.rvs(low, high, loc=rate, scale=INSTANCE_SPREAD, size=len(clean.labels), random_state=generator)
+    flips = _flip_rates(rate).rvs(size=len(clean.labels), random_state=generator)
     uniform = torch.from_numpy(generator.random(len(clean.labels)))
     height, width = (min(side, INSTANCE_SIDE) for side in clean.images.shape[2:])
     pixels = clean.images.shape[1] * height * width
@@ -218,6 +219,14 @@ def instance_noise(clean: Clean, num_classes: int, rate: float, seed: int) -> Te
         targets = scores.scatter(1, given, -torch.inf).softmax(1)
         labels[part] = _drawn((flip * targets).scatter(1, given, 1 - flip), uniform[part])
     return labels
+
+
+def _flip_rates(rate: float) -> Any:
+    """The distribution of images' flip rates, as scipy has it: normal around `rate`, cut off at 0 and 1."""
+    from scipy.stats import truncnorm
+
+    low, high = (0 - rate) / INSTANCE_SPREAD, (1 - rate) / INSTANCE_SPREAD
+    return truncnorm(low, high, loc=rate, scale=INSTANCE_SPREAD)
 
 
 def matrix_noise(labels: Tensor, matrix: Matrix, seed: int) -> Tensor:
