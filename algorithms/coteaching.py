@@ -17,7 +17,8 @@ Deviations from the original:
 - An earlier stage's loss weights, which the paper does not have, scale the trained loss, and samples are picked by the
   plain one. In DENEB's copy, and with `rank_by` weighted, it is the other way round: samples with a large weight then
   have large losses and are left out, although the earlier stage calls them important.
-- The forget rate is by default the expected share of wrong labels under symmetric noise; for other noise give it.
+- The forget rate is by default the share of wrong labels that the run's noise is expected to make. Where labels are
+  wrong as they come (CIFAR-10N, your own images) give it.
 - The paper trains a final model only. As a selector this passes on the samples that, after training, are among the
   share 1 - forget rate with the smallest cross entropy of both networks.
 """
