@@ -109,7 +109,8 @@ def expected_rate(
 ) -> float:
     """Share of labels that noise of `rate` is expected to make wrong, for methods that take it as known.
 
-    Redrawing among all C classes leaves 1/C of the redrawn labels right; asymmetric noise touches five classes of ten.
+    Redrawing among all C classes leaves 1/C of the redrawn labels right. Asymmetric noise touches five classes of ten,
+    and in the reference style takes a share `rate` of what it has made of one of them back.
     Of `minority` noise it is the share of conflicting images (`bratio`, all if it is unknown) that is touched, of
     `instance` noise the mean flip rate, which is above a small `rate`, as no image has less than 0, of a matrix the
     mean over classes.
@@ -117,7 +118,8 @@ def expected_rate(
     if matrix is not None:
         return matrix_rate(matrix)
     if kind == "asym":
-        return rate * (len(asymmetric_map(num_classes)) if style == "exact" else len(ASYMMETRIC)) / num_classes
+        touched = len(asymmetric_map(num_classes)) if style == "exact" else len(ASYMMETRIC) - rate
+        return rate * touched / num_classes
     if kind == "minority":
         return rate * (1 if bratio is None else bratio)
     if kind == "instance":
