@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import difflib
+import errno
 import io
 import itertools
 import logging
@@ -203,7 +204,8 @@ class Output:
             return function(*arguments)
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())  # Python writes what is left when it ends
-            if not isinstance(error, BrokenPipeError):
+            windows = sys.platform == "win32" and error.errno == errno.EINVAL  # its word for a broken pipe
+            if not (windows or isinstance(error, BrokenPipeError)):
                 raise system_error(error, "cannot write to the standard output") from error
 
 

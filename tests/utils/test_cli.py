@@ -1,11 +1,15 @@
 """Arguments: bounds, words, and the suggestion for a typing error."""
 
 import argparse
+import errno
+import io
+import sys
+from contextlib import nullcontext
 
 import pytest
 
-from utils.cli import Parser, existing_file, milestones, number, truth
-from utils.errors import UsageError
+from utils.cli import Output, Parser, existing_file, milestones, number, truth
+from utils.errors import MachineError, UsageError
 
 
 @pytest.fixture
@@ -118,3 +122,17 @@ def test_help_names_each_default_once(parser, capsys):
     assert "length (default: 3)" in lines["--epochs"]
     assert lines["--lr"].count("default") == 1
     assert "default" not in lines["--rate"] + lines["--fast"]
+
+
+@pytest.mark.parametrize(("platform", "silent"), [("win32", True), ("linux", False)])
+def test_a_reader_that_has_left_is_told_otherwise_by_windows(platform, silent, tmp_path, monkeypatch):
+    class Left(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+        def fileno(self):
+            return file.fileno()
+
+    monkeypatch.setattr(sys, "platform", platform)
+    with open(tmp_path / "any", "w") as file, nullcontext() if silent else pytest.raises(MachineError):
+        print("a line", file=Output(Left()))

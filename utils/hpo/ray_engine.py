@@ -45,7 +45,7 @@ def search(
         resources: what a trial takes, as {"cpu": 1} or {"cpu": 1, "gpu": 0.5}.
 
     Raises:
-        RunError: there is no cluster at `address`.
+        RunError: there is no cluster at `address`, or Ray cannot be started here.
     """
     if len(history.trials) >= plan.wanted:
         return
@@ -62,8 +62,10 @@ def search(
             logging_level=logging.ERROR,
             **local,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # where it takes too long to start, Ray raises no other type
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if address is None:
+            raise RunError(f"Ray cannot be started here: {reason} Its own logs are below /tmp/ray.") from error
         raise RunError(
             f"--ray_address {address}: {reason} Is the cluster running (ray start --head)? "
             "If it asks for a token, set RAY_AUTH_MODE=token and have its ~/.ray/auth_token here."

@@ -59,3 +59,16 @@ def test_a_search_goes_on_with_ray_as_in_this_process(tmp_path, monkeypatch, eva
             assert (trial.status, trial.curve, trial.error) == (other.status, other.curve, other.error)
     assert {trial.status for trial in there.trials[2:]} >= {"finished", "failed"}
     assert History(tmp_path / "there.jsonl").trials == there.trials
+
+
+@pytest.mark.parametrize(
+    ("address", "told"), [(None, "^Ray cannot be started here: The node timed out"), ("auto", "^--ray_address auto: ")]
+)
+def test_what_keeps_ray_from_starting_is_told_in_one_line(address, told, tmp_path, monkeypatch, evaluate):
+    def init(**settings):
+        raise Exception("The node timed out\nduring startup")
+
+    monkeypatch.setattr(ray_engine.ray, "init", init)
+    with pytest.raises(RunError, match=told) as error:
+        ray_engine.search(PLAN, evaluate, History(tmp_path / "trials.jsonl"), tmp_path / "ray", address, {"cpu": 1})
+    assert "\n" not in str(error.value)
