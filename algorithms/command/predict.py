@@ -69,7 +69,8 @@ def predict(argv: list[str]) -> None:
     if warned:
         print(listed(list(warned), "\n"), file=sys.stderr)
     left_out = f"; {len(damaged)} that cannot be read are left out" if damaged else ""
-    print(f"{len(paths) - len(damaged)} images in {arguments.out}{left_out}")
+    count = len(paths) - len(damaged)
+    print(f"{count} {'image' if count == 1 else 'images'} in {arguments.out}{left_out}")
 
 
 def main(argv: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -84,9 +85,13 @@ def with_presets(
         return arguments, (), []
     preset = load(path)
     by_name = arguments.preset is not None
-    aside = f"preset {path} is left aside: {{}}. --preset {path} takes it."
+
+    def left_aside(why: str) -> tuple[argparse.Namespace, tuple[dict[str, Any], ...], list[str]]:
+        line = f"preset {path} is left aside: {why}. --preset {shlex.quote(str(path))} takes it."
+        return arguments, (), [line]
+
     if preset["oracle"] and not by_name:
-        return arguments, (), [aside.format("it was chosen on test data (oracle)")]
+        return left_aside("it was chosen on test data (oracle)")
     for same_flags in (True, False):
         values, used, lines = _taken(arguments, preset, path, same_flags)
         completed = argparse.Namespace(**{**vars(arguments), **values})
@@ -95,7 +100,7 @@ def with_presets(
             break
     other = _found_for_others(preset, config, look_at_images=not by_name)
     if other and not by_name:
-        return arguments, (), [aside.format(f"it was found for another run ({other})")]
+        return left_aside(f"it was found for another run ({other})")
     if not used and by_name:
         found = " and ".join(stage["method"] for stage in preset["stages"])
         raise UsageError(f"--preset {arguments.preset} sets {found}: nothing that --alg {arguments.alg} leaves open.")

@@ -115,6 +115,16 @@ def test_what_was_found_for_another_run_is_left_aside(write, resolved, flags, na
     assert named in lines[-1]
 
 
+def test_the_folder_of_a_preset_may_have_any_name(write):
+    file = write("log {0}'s/" + LOG.format("deneb_gce"), found(PAIR))
+    folder = file.removesuffix("/" + LOG.format("deneb_gce"))
+    arguments = parse_arguments(
+        ["--alg", "deneb_gce", "--epochs", "3", "--gpu", "cpu", "--log_dir", f"{folder}/log"], "train_mix.py"
+    )
+    (line,) = with_presets(arguments)[2]
+    assert f"--preset {shlex.quote(file)} takes it." in line
+
+
 @pytest.mark.parametrize("flags", [["--bratio", "0.01"], ["--nratio", "0.2"], ["--clean_valid"]], ids=str)
 def test_other_ratios_and_splits_have_other_searches(write, resolved, flags):
     write(LOG.format("deneb_gce"), found(PAIR))
