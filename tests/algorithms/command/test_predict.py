@@ -135,10 +135,10 @@ def test_all_images_that_cannot_be_read_are_named_at_once_or_left_out(photograph
 
 
 def test_what_is_missing_is_told_in_one_line(photographs, tmp_path, capsys):
-    assert predict.main([str(tmp_path), "a.png", "-o", str(tmp_path / "out.csv")]) == 1
+    assert predict.main([str(tmp_path), str(photographs), "-o", str(tmp_path / "out.csv")]) == 1
     assert "model.json is missing" in capsys.readouterr().err
     folder = trained(photographs, tmp_path, "vanilla")
-    assert predict.main([str(folder), str(tmp_path / "none.png"), "-o", str(tmp_path / "out.csv"), "--gpu", "cpu"]) == 1
+    assert predict.main([str(folder), str(tmp_path / "none.png"), "-o", str(tmp_path / "out.csv"), "--gpu", "cpu"]) == 2
     errors = capsys.readouterr().err
     assert "none.png" in errors
     assert errors.count("\n") == 1
@@ -155,7 +155,8 @@ def test_on_a_gpu_float32_is_float32(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "set_device", meant.append)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
-    assert predict.main([str(tmp_path), "image.png", "-o", str(tmp_path / "out.csv")]) == 1  # there is no model
+    (image := tmp_path / "image.png").touch()
+    assert predict.main([str(tmp_path), str(image), "-o", str(tmp_path / "out.csv")]) == 1  # there is no model
     assert not torch.backends.cudnn.allow_tf32
     assert meant == [torch.device("cuda:1")]
 
