@@ -93,9 +93,10 @@ def parsed(argv: list[str]) -> Namespace:
         asked, used = "--claims", {"claims", "folder", "dataset", "ratios", "format"}
     else:
         asked = f"--show {given.show}"
-        used = {"folder", "show", "dataset", "ratios", "methods", "when", "format"}
+        used = {"folder", "show", "dataset", "ratios", "methods", "format"}
         used |= {"figure", "overwrite"} if given.show in FIGURES else set()
-        used |= {"metric"} if given.show != "methods" else set()
+        used |= {"when"} if given.show != "hours" else set()
+        used |= {"metric"} if given.show not in ("methods", "hours") else set()
         used |= {"against"} if given.show == "differences" else set()
     for name, value in vars(given).items():
         if name not in used and value != flags.get_default(name):

@@ -264,6 +264,7 @@ def test_what_it_refuses(log_dir, tmp_path):
         ("log --metric aligned", "--metric", "--show methods"),
         ("log --figure a.png", "--figure", "--show methods"),
         ("log --show ratios --against gce", "--against", "--show ratios"),
+        ("log --show hours --when best", "--when", "--show hours"),
         ("log --show ratios --figure a.png", "--figure", "--show ratios"),
         ("log --claims claims.json --show grid", "--show", "--claims"),
         ("log --claims claims.json --methods gce", "--methods", "--claims"),
