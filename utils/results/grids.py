@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.results.comparisons import Cell, Estimate, Table, estimate, settings_title
-from utils.results.grouping import DataGroup, Row, by_data, doubles, rows_of, unalike_seeds
+from utils.results.grouping import DataGroup, Row, by_data, doubles, rows_of, short_names, unalike_seeds
 from utils.results.runs import Run
 
 
@@ -67,14 +67,15 @@ def draw_grids(path: Path, runs: list[Run], asked: Namespace) -> None:
 
     found = grids(runs, asked)
     several = len({grid.dataset for grid in found}) > 1
+    names = short_names([grid.row for grid in found], asked.methods)
     panels = [
         (
-            f"{grid.dataset}, {grid.row.label}" if several else grid.row.label,
+            f"{grid.dataset}, {grid.row.label}" if several else name,
             np.array([[c.mean if isinstance(c, Estimate) else np.nan for c in line] for line in grid.cells]),
             grid.bratios,
             grid.nratios,
         )
-        for grid in found
+        for name, grid in zip(names, found, strict=True)
     ]
     plots.heat_maps(path, panels, f"{asked.metric} accuracy in %, {asked.when or 'end'}")
 

@@ -155,7 +155,7 @@ class Row:
 
     @property
     def method(self) -> str:
-        return self.runs[0].method
+        return self.runs[0].method if self.runs else self.label
 
     @property
     def final(self) -> Description:
@@ -218,6 +218,15 @@ def rows_of(runs: Iterable[Run], wanted: list[str] | None = None, ignoring: Coll
         exact = [row for row in rows if row.label == name]
         out += exact or [row for row in rows if row.method == name] or [Row(name, [], {})]
     return out
+
+
+def short_names(rows: list[Row], wanted: list[str]) -> list[str]:
+    """The rows' methods and run names; of one that several rows have, or of a label that was asked for, the label.
+
+    Labels tell what differs among the rows at hand, so that other data can give the same method another one.
+    """
+    methods = [row.method for row in rows]
+    return [row.label if row.label in wanted or methods.count(row.method) > 1 else row.method for row in rows]
 
 
 def _place(row: Row) -> tuple[Any, ...]:

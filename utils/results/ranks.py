@@ -14,7 +14,7 @@ from scipy import stats
 
 from utils.errors import UsageError
 from utils.results.comparisons import METRICS, Table
-from utils.results.grouping import Row, by_data, one_per_seed, rows_of
+from utils.results.grouping import by_data, one_per_seed, rows_of, short_names
 from utils.results.runs import Run
 
 LEVEL = 0.05
@@ -74,7 +74,7 @@ def ranking(runs: Iterable[Run], asked: Namespace) -> Ranking:
                     for run in one_per_seed(row.runs)
                     if (value := run.value(when, key)) is not None
                 }
-                for name, row in zip(_names(rows, asked.methods), rows, strict=True)
+                for name, row in zip(short_names(rows, asked.methods), rows, strict=True)
             }
     methods = list(dict.fromkeys(label for cell in cells.values() for label in cell))
     values: list[list[float]] = []
@@ -92,15 +92,6 @@ def ranking(runs: Iterable[Run], asked: Namespace) -> Ranking:
         more = f": {left_out[0]}" if left_out else ""
         raise UsageError(f"--show ranks needs two methods or more, and data that all have run on{more}. Use --methods.")
     return Ranking(methods, np.array(values), left_out)
-
-
-def _names(rows: list[Row], wanted: list[str]) -> list[str]:
-    """Names of a cell's rows that other cells give to the same methods: labels tell what differs within the cell."""
-    methods = [row.method if row.runs else row.label for row in rows]
-    return [
-        row.label if row.label in wanted or methods.count(method) > 1 else method
-        for row, method in zip(rows, methods, strict=True)
-    ]
 
 
 def _network(run: Run) -> str:
