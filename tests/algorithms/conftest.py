@@ -20,6 +20,17 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture
+def second_gpu(monkeypatch):
+    """The second GPU of a machine that need not have one is picked; a list of the devices that torch is told to use."""
+    told = []
+    monkeypatch.setattr("algorithms.command.resolve.pick_device", lambda gpu: torch.device("cuda:1"))
+    monkeypatch.setattr(torch.cuda, "set_device", told.append)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    return told
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """The first of the coloured digits: 96 to train on, 40 to validate and 60 to test with."""

@@ -151,7 +151,7 @@ def measured(claim: Claim, runs: list[Run], folder: Path, name: str = "") -> Row
         if run.result is not None
         and run.folder.is_relative_to(place)
         and run.dataset == claim.dataset
-        and run.stages[-1]["settings"].get("model") == claim.model
+        and run.network == claim.model
         and _same_ratios(claim, run.ratios)
     ]
     wanted = name or claim.row or claim.method

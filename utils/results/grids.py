@@ -13,9 +13,13 @@ from utils.results.runs import Run
 
 @dataclass(frozen=True)
 class Grid:
-    """A method's results: `cells` has a list for each of the `bratios`, with a cell for each of the `nratios`."""
+    """A method's results: `cells` has a list for each of the `bratios`, with a cell for each of the `nratios`.
+
+    name: the row's label, or less where that tells it from the data set's other rows.
+    """
 
     dataset: str
+    name: str
     row: Row
     bratios: list[str]
     nratios: list[str]
@@ -34,14 +38,15 @@ def grids(runs: list[Run], asked: Namespace) -> list[Grid]:
         nratios, bratios = (
             sorted({pair[i] for pair in pairs}, key=lambda ratio: (ratio == "given", ratio)) for i in (0, 1)
         )
-        for row in rows_of([run for data in groups for run in data.runs], asked.methods):
+        rows = rows_of([run for data in groups for run in data.runs], asked.methods)
+        for title, row in zip(short_names(rows, asked.methods), rows, strict=True):
             parts = {data.ratios: data.among(row.runs) for data in groups}
             cells = [
                 [estimate(parts.get(f"{n}_{b}", []), asked.when or "end", asked.metric) for n in nratios]
                 for b in bratios
             ]
             notes = [*unalike_seeds([row]), *(line for part in parts.values() for line in doubles(row.label, part))]
-            found.append(Grid(name, row, bratios, nratios, cells, notes))
+            found.append(Grid(name, title, row, bratios, nratios, cells, notes))
     return found
 
 
@@ -67,15 +72,14 @@ def draw_grids(path: Path, runs: list[Run], asked: Namespace) -> None:
 
     found = grids(runs, asked)
     several = len({grid.dataset for grid in found}) > 1
-    names = short_names([grid.row for grid in found], asked.methods)
     panels = [
         (
-            f"{grid.dataset}, {grid.row.label}" if several else name,
+            f"{grid.dataset}, {grid.name}" if several else grid.name,
             np.array([[c.mean if isinstance(c, Estimate) else np.nan for c in line] for line in grid.cells]),
             grid.bratios,
             grid.nratios,
         )
-        for name, grid in zip(names, found, strict=True)
+        for grid in found
     ]
     plots.heat_maps(path, panels, f"{asked.metric} accuracy in %, {asked.when or 'end'}")
 
@@ -83,7 +87,7 @@ def draw_grids(path: Path, runs: list[Run], asked: Namespace) -> None:
 def winners_tables(runs: list[Run], asked: Namespace) -> list[Table]:
     """One table for each data set, bias by noise: the best method of each cell, and what the next one lacks to it.
 
-    Of a cell's methods those count that have the most seeds there. The methods' names stand for the rows of `grid`.
+    Of a cell's methods those count that have the most seeds there.
     """
     datasets: dict[str, list[Grid]] = {}
     for grid in grids(runs, asked):
@@ -108,5 +112,5 @@ def _winner(found: list[Grid], i: int, j: int) -> str:
     most = max(len(cell.values) for _, cell in estimates)
     ordered = sorted((pair for pair in estimates if len(pair[1].values) == most), key=lambda pair: -pair[1].mean)
     (first, best), *others = ordered
-    text = f"{first.row.method} {replace(best, of=most, show_n=True).text('±')}"
-    return text + "".join(f", {best.mean - cell.mean:.1f} above {grid.row.method}" for grid, cell in others[:1])
+    text = f"{first.name} {replace(best, of=most, show_n=True).text('±')}"
+    return text + "".join(f", {best.mean - cell.mean:.1f} above {grid.name}" for grid, cell in others[:1])

@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from utils.results.comparisons import Cell, Table
+from utils.results.grouping import rows_of
 from utils.results.runs import Run
 
 
@@ -12,10 +13,10 @@ def hours_tables(runs: list[Run], asked: Namespace) -> list[Table]:
     "hours": what was spent, where a selector that another run had trained takes no time. "hours, each alone": what the
     runs would take in folders of their own. Searches, and runs that were broken off, are in neither.
     """
+    wanted = {run.folder: run for row in rows_of(runs, asked.methods) for run in row.runs if run.result is not None}
     places: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        if run.result is not None and (not asked.methods or {run.alg, run.method} & set(asked.methods)):
-            places.setdefault((run.dataset, str(run.stages[-1]["settings"].get("model", ""))), []).append(run)
+    for run in wanted.values():
+        places.setdefault((run.dataset, run.network), []).append(run)
     rows: list[list[Cell]] = []
     for (dataset, model), there in sorted(places.items()):
         alone = sum(map(_seconds, there))

@@ -66,8 +66,8 @@ def ranking(runs: Iterable[Run], asked: Namespace) -> Ranking:
     when, key = asked.when or "end", METRICS[asked.metric]
     cells: dict[str, dict[str, dict[int, float]]] = {}
     for data in by_data(run for run in runs if run.result is not None):
-        for model in sorted({_network(run) for run in data.runs}):
-            rows = rows_of([run for run in data.runs if _network(run) == model], asked.methods)
+        for model in sorted({run.network for run in data.runs}):
+            rows = rows_of([run for run in data.runs if run.network == model], asked.methods)
             cells[f"{data.title}, {model}"] = {
                 name: {
                     run.seed: 100 * value
@@ -92,10 +92,6 @@ def ranking(runs: Iterable[Run], asked: Namespace) -> Ranking:
         more = f": {left_out[0]}" if left_out else ""
         raise UsageError(f"--show ranks needs two methods or more, and data that all have run on{more}. Use --methods.")
     return Ranking(methods, np.array(values), left_out)
-
-
-def _network(run: Run) -> str:
-    return str(run.stages[-1]["settings"].get("model", ""))
 
 
 def ranks_tables(runs: list[Run], asked: Namespace) -> list[Table]:

@@ -35,6 +35,11 @@ class Run:
         return f"{self.alg} ({self.name})" if self.name else self.alg
 
     @property
+    def network(self) -> str:
+        """The network of the final stage; blank where that was not noted."""
+        return str(self.stages[-1]["settings"].get("model", "")) if self.stages else ""
+
+    @property
     def oracle(self) -> bool:
         """True if something about it was chosen on test data."""
         return self.result is not None and chosen_on_test_data(self.result)

@@ -148,17 +148,12 @@ def test_what_is_missing_is_told_in_one_line(photographs, tmp_path, capsys):
     assert (tmp_path / "out.csv").read_text() == "mine"
 
 
-def test_on_a_gpu_float32_is_float32(tmp_path, monkeypatch):
+def test_on_a_gpu_float32_is_float32(tmp_path, second_gpu):
     """As in the run: with TensorFloat-32, cuDNN's default, probabilities would be others."""
-    meant = []
-    monkeypatch.setattr("algorithms.command.resolve.pick_device", lambda gpu: torch.device("cuda:1"))
-    monkeypatch.setattr(torch.cuda, "set_device", meant.append)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     (image := tmp_path / "image.png").touch()
     assert predict.main([str(tmp_path), str(image), "-o", str(tmp_path / "out.csv")]) == 1  # there is no model
     assert not torch.backends.cudnn.allow_tf32
-    assert meant == [torch.device("cuda:1")]
+    assert second_gpu == [torch.device("cuda:1")]
 
 
 def test_a_path_that_is_not_there_is_told_and_unknown_groups_are_no_table(photographs, tmp_path, capsys):

@@ -83,16 +83,11 @@ def test_auto_is_float32_on_a_cpu(config):
     assert config("--amp", "auto").arguments() == config().arguments()
 
 
-def test_on_a_gpu_float32_is_float32(config, monkeypatch):
-    meant = []
-    monkeypatch.setattr("algorithms.command.resolve.pick_device", lambda gpu: torch.device("cuda:1"))
-    monkeypatch.setattr(torch.cuda, "set_device", meant.append)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+def test_on_a_gpu_float32_is_float32(config, second_gpu):
     config("--alg", "vanilla")
     assert torch.backends.cuda.matmul.fp32_precision == "ieee"
     assert not torch.backends.cudnn.allow_tf32
-    assert meant == [torch.device("cuda:1")], "what asks for bf16 without naming a device asks this one"
+    assert second_gpu == [torch.device("cuda:1")], "what asks for bf16 without naming a device asks this one"
 
 
 def test_defaults_leave_no_trace_in_what_names_a_run(config):
